@@ -1,0 +1,1 @@
+//! Appends, keeps and proves the audit log.

@@ -1,0 +1,1 @@
+//! The pure Merkle log: hashing, proofs, checkpoints, verifier.

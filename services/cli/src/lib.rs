@@ -1,0 +1,1 @@
+//! evenkeel, also kubectl-evenkeel.

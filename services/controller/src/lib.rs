@@ -1,0 +1,1 @@
+//! Watches WorkflowExecutions and drives them to their end.

@@ -1,0 +1,1 @@
+//! What every Evenkeel service is built from: configuration, telemetry, servers, channels, identity.
