@@ -1,6 +1,6 @@
 //! The gRPC contracts of Evenkeel: generated from `proto/evenkeel/**.proto`, nothing else.
 
-#![allow(missing_docs, clippy::pedantic)] // generated; the comments are in the .proto files
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)] // generated; the comments are in the .proto files
 
 /// Executor protocol, `evenkeel.execution.v1`.
 pub mod execution {

@@ -18,7 +18,7 @@ pub struct Security {
     #[arg(long, env = "EVENKEEL_KEY", requires = "cert")]
     pub key: Option<PathBuf>,
     /// Bearer token to present to servers, instead of or beside a certificate.
-    #[arg(long, env = "EVENKEEL_TOKEN", hide_env_values = true, value_parser = parse_secret)]
+    #[arg(long, env = "EVENKEEL_TOKEN", hide_env_values = true, value_parser = |text: &str| Ok::<_, std::convert::Infallible>(SecretString::from(text)))]
     pub token: Option<SecretString>,
     /// File that holds such a token and is read again before it expires.
     #[arg(long, env = "EVENKEEL_TOKEN_FILE", conflicts_with = "token")]
@@ -26,10 +26,6 @@ pub struct Security {
     /// Speak without TLS. Refused for any address that is not loopback.
     #[arg(long, env = "EVENKEEL_PLAINTEXT")]
     pub plaintext: bool,
-}
-
-fn parse_secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
-    Ok(SecretString::from(text))
 }
 
 /// Parses a duration in Go's notation: `15s`, `1m30s`, `500ms`, `2h`.

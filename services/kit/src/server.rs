@@ -39,21 +39,18 @@ impl Server {
         material: Option<Material>,
         policy: Policy,
     ) -> anyhow::Result<Self> {
-        let tls = match material {
-            Some(material) => {
-                let pair = material.pair.context("a server needs EVENKEEL_CERT and EVENKEEL_KEY")?;
-                Some(
-                    ServerTlsConfig::new()
-                        .identity(Identity::from_pem(pair.cert, pair.key))
-                        .client_ca_root(Certificate::from_pem(material.ca))
-                        // A client may do with a token; who brings neither is refused by the policy.
-                        .client_auth_optional(true),
-                )
-            }
-            None => {
-                ensure!(address.ip().is_loopback(), "refusing plaintext on {address}: it is not loopback");
-                None
-            }
+        let tls = if let Some(material) = material {
+            let pair = material.pair.context("a server needs EVENKEEL_CERT and EVENKEEL_KEY")?;
+            Some(
+                ServerTlsConfig::new()
+                    .identity(Identity::from_pem(pair.cert, pair.key))
+                    .client_ca_root(Certificate::from_pem(material.ca))
+                    // A client may do with a token; who brings neither is refused by the policy.
+                    .client_auth_optional(true),
+            )
+        } else {
+            ensure!(address.ip().is_loopback(), "refusing plaintext on {address}: it is not loopback");
+            None
         };
         let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
         let address = listener.local_addr()?;

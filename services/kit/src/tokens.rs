@@ -21,12 +21,15 @@ const REMEMBER: Duration = Duration::from_secs(10);
 /// How many answers are kept, so that junk tokens cannot fill the memory.
 const CAPACITY: usize = 1024;
 
+/// Token and path that were asked about.
+type Question = (String, String);
+
 /// Asks the API server about tokens and remembers its answers for a short time.
 #[derive(Clone)]
 pub struct TokenReviewer {
     client: Client,
     audiences: Option<Vec<String>>,
-    allowed: Arc<Mutex<HashMap<(String, String), (Instant, String)>>>,
+    allowed: Arc<Mutex<HashMap<Question, (Instant, String)>>>,
 }
 
 impl TokenReviewer {
