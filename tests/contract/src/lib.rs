@@ -1,1 +1,1 @@
-//! Tests: contract.
+//! Nothing but tests; see `tests/contract.rs`.
