@@ -1,1 +1,48 @@
 //! A real Kubernetes on one machine, for tests and for people.
+//!
+//! Two tiers. The *control plane* (etcd, API server, controller manager, scheduler) runs as any
+//! user. The *node* tier adds containerd and a kubelet, needs root, and really runs pods.
+//!
+//! ```no_run
+//! use evenkeel_cluster::{Cluster, Tier};
+//!
+//! # fn main() -> evenkeel_cluster::Result<()> {
+//! let cluster = Cluster::options().tier(Tier::ControlPlane).start()?;
+//! println!("kubectl --kubeconfig {}", cluster.kubeconfig_path().display());
+//! cluster.stop()
+//! # }
+//! ```
+//!
+//! Everything an instance owns is below its own directory: certificates, kubeconfigs, logs, data
+//! and the record of its processes. A person's own kubeconfig is never touched. All calls block;
+//! use them before a runtime starts, or through `spawn_blocking`.
+
+mod certificates;
+mod cluster;
+mod containerd;
+mod control_plane;
+mod error;
+mod host;
+mod http;
+pub mod image;
+mod instance;
+mod jaeger;
+mod kubeconfig;
+mod network;
+mod node;
+mod packages;
+mod paths;
+mod ports;
+mod process;
+mod progress;
+mod ready;
+mod teardown;
+mod tier;
+pub mod tools;
+
+pub use cluster::{Cluster, Options};
+pub use containerd::{DEMO_IMAGE, PAUSE_IMAGE};
+pub use error::{Error, Result};
+pub use instance::{Component, Status, down, list};
+pub use jaeger::Jaeger;
+pub use tier::Tier;

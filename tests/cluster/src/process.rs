@@ -1,0 +1,212 @@
+//! Processes that outlive whoever started them, and are never mistaken for others.
+
+use std::{
+    fs::{self, OpenOptions},
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Doing, Result};
+
+/// A process, told apart from a later one with the same number by when it started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessId {
+    pub(crate) pid: i32,
+    /// Boot and clock tick of its start.
+    start: String,
+}
+
+impl ProcessId {
+    /// The live process of this number.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The second field, the program's name, may itself hold blanks and parentheses.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let state = fields.next()?;
+        let tick = fields.nth(18)?;
+        (!matches!(state, "Z" | "X")).then(|| Self { pid, start: format!("{}/{tick}", boot()) })
+    }
+
+    /// This very process.
+    pub(crate) fn own() -> Self {
+        let pid = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
+        Self::of(pid).unwrap_or_else(|| Self { pid, start: String::new() })
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        Self::of(self.pid).as_ref() == Some(self)
+    }
+
+    /// Signals the process, unless it is gone.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(handle) = self.handle() {
+            // It may end between the two calls; the handle makes that harmless.
+            let _ = pidfd_send_signal(handle, signal);
+        }
+    }
+
+    /// Waits until the process is gone. False when it is still there after `limit`.
+    pub(crate) fn wait_gone(&self, limit: Duration) -> bool {
+        let Some(handle) = self.handle() else { return true };
+        let limit = Timespec::try_from(limit).ok();
+        let mut ended = [PollFd::new(&handle, PollFlags::IN)];
+        matches!(poll(&mut ended, limit.as_ref()), Ok(1..)) || !self.is_alive()
+    }
+
+    /// Kills the process and waits for its end.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+        self.wait_gone(Duration::from_secs(10));
+    }
+
+    /// A handle of this process and no other: checked after it was taken, so a number that went to
+    /// a new process in between is noticed.
+    fn handle(&self) -> Option<OwnedFd> {
+        let handle = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        self.is_alive().then_some(handle)
+    }
+}
+
+/// Names this boot: ticks count from it.
+fn boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| {
+        let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        id.trim().chars().take(8).collect()
+    })
+}
+
+/// A program and how to start it, kept so that it can be started again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) args: Vec<String>,
+}
+
+impl Program {
+    pub(crate) fn new<A: Into<String>>(path: &Path, args: impl IntoIterator<Item = A>) -> Self {
+        Self { path: path.to_owned(), args: args.into_iter().map(Into::into).collect() }
+    }
+
+    /// Starts the program in its own process group, so that an interrupt at the terminal does not
+    /// reach it, with its output appended to `log`.
+    pub(crate) fn spawn(&self, log: &Path) -> Result<ProcessId> {
+        let output = OpenOptions::new().create(true).append(true).open(log);
+        let output = output.doing(|| format!("open {}", log.display()))?;
+        let errors = output.try_clone().doing(|| format!("open {}", log.display()))?;
+        let mut command = Command::new(&self.path);
+        command.args(&self.args).process_group(0).current_dir("/");
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        // None of them may find a person's cluster or send spans of its own.
+        for name in ["KUBECONFIG", "OTEL_EXPORTER_OTLP_ENDPOINT", "NOTIFY_SOCKET"] {
+            command.env_remove(name);
+        }
+        let mut child = command.spawn().doing(|| format!("start {}", self.path.display()))?;
+        let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
+        // Not collected before this is read, so the number is still its own.
+        let id = ProcessId::of(pid).unwrap_or_else(|| ProcessId { pid, start: String::new() });
+        // Collect it when it ends: a zombie would keep its number.
+        thread::spawn(move || child.wait());
+        Ok(id)
+    }
+}
+
+/// Processes that run one of `programs` with an argument inside `dir`: what an instance started,
+/// recorded or not.
+pub(crate) fn running_in(dir: &Path, programs: &[&str]) -> Vec<ProcessId> {
+    let inside = format!("{}/", dir.display());
+    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+    all.flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(ProcessId::of)
+        .filter(|process| {
+            let line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line);
+            let mut arguments = line.split('\0');
+            let program = arguments.next().and_then(|path| path.rsplit('/').next());
+            program.is_some_and(|name| programs.contains(&name)) && arguments.any(|a| a.contains(&inside))
+        })
+        .collect()
+}
+
+/// The last lines of a log.
+pub(crate) fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}
+
+/// Looks again and again, each `pause`, until `look` answers or `limit` is over.
+pub(crate) fn poll_until<T>(
+    limit: Duration,
+    pause: Duration,
+    mut look: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        if Instant::now() >= end {
+            return None;
+        }
+        thread::sleep(pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeper(dir: &Path) -> ProcessId {
+        Program::new(Path::new("/bin/sleep"), ["60"]).spawn(&dir.join("log")).unwrap()
+    }
+
+    #[test]
+    fn a_killed_process_is_gone_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let process = sleeper(dir.path());
+        assert!(process.is_alive());
+        assert!(!process.wait_gone(Duration::from_millis(10)));
+        process.kill();
+        assert!(!process.is_alive());
+    }
+
+    #[test]
+    fn a_recycled_number_is_neither_alive_nor_signalled() {
+        let dir = tempfile::tempdir().unwrap();
+        let process = sleeper(dir.path());
+        let former = ProcessId { pid: process.pid, start: "earlier/1".into() };
+        assert!(!former.is_alive());
+        former.signal(Signal::KILL);
+        assert!(former.wait_gone(Duration::ZERO));
+        assert!(process.is_alive(), "the later process was not touched");
+        process.kill();
+    }
+
+    #[test]
+    fn processes_are_found_by_the_directory_they_work_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = format!("{}/x", dir.path().display());
+        let script = Program::new(Path::new("/bin/sh"), ["-c", "sleep 60; :", &inside]);
+        let process = script.spawn(&dir.path().join("log")).unwrap();
+        let found = poll_until(Duration::from_secs(5), Duration::from_millis(5), || {
+            let found = running_in(dir.path(), &["sh"]);
+            (!found.is_empty()).then_some(found)
+        });
+        assert_eq!(found, Some(vec![process.clone()]));
+        assert_eq!(running_in(dir.path(), &["etcd"]), []);
+        process.kill();
+    }
+}

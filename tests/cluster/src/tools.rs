@@ -1,0 +1,262 @@
+//! The programs a cluster is made of, built once from pinned Go modules into a cache outside the
+//! checkout, and again only when the pins change.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    error::{Doing, Error, Result},
+    paths, progress,
+};
+
+/// A program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is known by its name")]
+pub enum Tool {
+    Etcd,
+    KubeApiserver,
+    KubeControllerManager,
+    KubeScheduler,
+    Kubectl,
+    Kubelet,
+    Jaeger,
+    Grpcurl,
+    /// The program of the demo and pause images.
+    Demo,
+}
+
+impl Tool {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::Kubectl,
+        Self::Kubelet,
+        Self::Jaeger,
+        Self::Grpcurl,
+        Self::Demo,
+    ];
+
+    /// Name of the executable.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubectl => "kubectl",
+            Self::Kubelet => "kubelet",
+            Self::Jaeger => "jaeger",
+            Self::Grpcurl => "grpcurl",
+            Self::Demo => "demo",
+        }
+    }
+
+    fn module(self) -> Module {
+        let (folder, requirement, first_build) = match self {
+            Self::Etcd => ("etcd", "go.etcd.io/etcd/server/v3", "30 s"),
+            Self::Jaeger => ("jaeger", "github.com/jaegertracing/jaeger", "2 min"),
+            Self::Grpcurl => ("grpcurl", "github.com/fullstorydev/grpcurl", "30 s"),
+            Self::Demo => ("demo", "", "5 s"),
+            Self::KubeApiserver
+            | Self::KubeControllerManager
+            | Self::KubeScheduler
+            | Self::Kubectl
+            | Self::Kubelet => ("kubernetes", "k8s.io/kubernetes", "4 min"),
+        };
+        Module { folder, requirement, first_build }
+    }
+
+    fn package(self) -> String {
+        match self {
+            Self::Etcd => "go.etcd.io/etcd/server/v3".into(),
+            Self::Jaeger => "github.com/jaegertracing/jaeger/cmd/all-in-one".into(),
+            Self::Grpcurl => "github.com/fullstorydev/grpcurl/cmd/grpcurl".into(),
+            Self::Demo => ".".into(),
+            _ => format!("k8s.io/kubernetes/cmd/{}", self.name()),
+        }
+    }
+
+    /// Taken as it is from a directory a person prepared, as other Kubernetes test suites do.
+    fn prepared(self) -> Option<PathBuf> {
+        if !matches!(self, Self::Etcd | Self::KubeApiserver | Self::Kubectl) {
+            return None;
+        }
+        let path = Path::new(&env::var_os("KUBEBUILDER_ASSETS")?).join(self.name());
+        path.is_file().then_some(path)
+    }
+}
+
+/// Where the programs asked for are.
+#[derive(Clone, Debug, Default)]
+pub struct Toolbox(BTreeMap<Tool, PathBuf>);
+
+impl Toolbox {
+    /// The executable of a tool that was asked for.
+    pub fn path(&self, tool: Tool) -> Result<&Path> {
+        let missing = || Error::Build { program: tool.name().into(), output: "it was not asked for".into() };
+        self.0.get(&tool).map(PathBuf::as_path).ok_or_else(missing)
+    }
+}
+
+/// Finds the programs, building what is missing. Says so while it takes long.
+pub fn ensure(tools: &[Tool]) -> Result<Toolbox> {
+    let mut found = BTreeMap::new();
+    for &tool in tools {
+        let path = tool.prepared().map_or_else(|| built(tool), Ok)?;
+        found.insert(tool, path);
+    }
+    Ok(Toolbox(found))
+}
+
+fn built(tool: Tool) -> Result<PathBuf> {
+    let module = tool.module();
+    let home = module.home()?;
+    let path = home.join("bin").join(tool.name());
+    if path.is_file() {
+        return Ok(path);
+    }
+    let bin = home.join("bin");
+    fs::create_dir_all(&bin).doing(|| format!("create {}", bin.display()))?;
+    let lock = File::create(home.join("lock")).doing(|| format!("lock {}", home.display()))?;
+    lock.lock().doing(|| format!("lock {}", home.display()))?;
+    // Somebody else may have built it while this waited.
+    if path.is_file() {
+        return Ok(path);
+    }
+    let unfinished = home.join(format!("{}.unfinished", tool.name()));
+    let title = module.title(tool);
+    let what = format!("building {title} (about {}, once)", module.first_build);
+    progress::long(&what, || module.build(tool, &unfinished, &title))?;
+    fs::rename(&unfinished, &path).doing(|| format!("keep {}", path.display()))?;
+    Ok(path)
+}
+
+/// A folder with a `go.mod` that pins programs.
+struct Module {
+    folder: &'static str,
+    requirement: &'static str,
+    first_build: &'static str,
+}
+
+impl Module {
+    fn source(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.folder)
+    }
+
+    /// The pinned version, without its `v`.
+    fn version(&self) -> Option<String> {
+        let pins = fs::read_to_string(self.source().join("go.mod")).ok()?;
+        let start = format!("{} v", self.requirement);
+        let line = pins.lines().find_map(|line| line.trim().strip_prefix(&start).map(str::to_owned))?;
+        line.split_whitespace().next().map(str::to_owned)
+    }
+
+    fn title(&self, tool: Tool) -> String {
+        let version = self.version().map(|version| format!(" {version}")).unwrap_or_default();
+        match self.folder {
+            "kubernetes" => format!("kubernetes{version} {}", tool.name()),
+            _ => format!("{}{version}", tool.name()),
+        }
+    }
+
+    fn linker_flags(&self) -> String {
+        let strip = "-s -w";
+        match (self.folder, self.version()) {
+            // Without these stamps its programs do not start.
+            ("kubernetes", Some(version)) => {
+                let mut parts = version.split('.');
+                let (major, minor) = (parts.next().unwrap_or("1"), parts.next().unwrap_or("0"));
+                let stamp = "-X k8s.io/component-base/version.git";
+                format!("{strip} {stamp}Version=v{version} {stamp}Major={major} {stamp}Minor={minor}")
+            }
+            _ => strip.into(),
+        }
+    }
+
+    /// The directory in the cache, named after all that decides what is built.
+    fn home(&self) -> Result<PathBuf> {
+        let source = self.source();
+        let mut hash = Sha256::new();
+        let mut files: Vec<PathBuf> = fs::read_dir(&source)
+            .doing(|| format!("read {}", source.display()))?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| {
+                path.extension().is_some_and(|kind| kind == "mod" || kind == "sum" || kind == "go")
+            })
+            .collect();
+        files.sort();
+        for file in files {
+            let content = fs::read(&file).doing(|| format!("read {}", file.display()))?;
+            hash.update(content.len().to_be_bytes());
+            hash.update(content);
+        }
+        hash.update(self.linker_flags());
+        hash.update(self.go_version()?);
+        let hash = hex::encode(hash.finalize());
+        Ok(paths::tools()?.join(format!("{}-{}", self.folder, &hash[..12])))
+    }
+
+    fn go_version(&self) -> Result<String> {
+        let output = self.go().args(["env", "GOVERSION"]).output().map_err(|_| Error::GoMissing)?;
+        let print = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() {
+            return Ok(print(&output.stdout));
+        }
+        Err(Error::Build { program: self.folder.into(), output: print(&output.stderr) })
+    }
+
+    fn go(&self) -> Command {
+        let mut go = Command::new("go");
+        go.current_dir(self.source());
+        // Static programs that are the same wherever they are built, whatever a person set for
+        // their own work.
+        go.env("CGO_ENABLED", "0").env("GOFLAGS", "").env("GOWORK", "off");
+        go.env_remove("GOOS").env_remove("GOARCH");
+        go
+    }
+
+    fn build(&self, tool: Tool, to: &Path, title: &str) -> Result<()> {
+        let mut go = self.go();
+        go.args(["build", "-trimpath", "-mod=readonly", "-buildvcs=false"]);
+        go.arg("-ldflags").arg(self.linker_flags()).arg("-o").arg(to).arg(tool.package());
+        let output = go.output().map_err(|_| Error::GoMissing)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = text.lines().collect();
+        let end = lines[lines.len().saturating_sub(20)..].join("\n");
+        Err(Error::Build { program: title.into(), output: end })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_pins_its_version() {
+        for tool in Tool::ALL.into_iter().filter(|tool| *tool != Tool::Demo) {
+            assert!(tool.module().version().is_some(), "{} has no version", tool.name());
+        }
+    }
+
+    #[test]
+    fn kubernetes_is_stamped_with_its_version() {
+        let module = Tool::Kubelet.module();
+        let version = module.version().unwrap();
+        assert!(module.linker_flags().contains(&format!("gitVersion=v{version}")));
+        assert!(!Tool::Etcd.module().linker_flags().contains("-X"));
+    }
+}
