@@ -22,7 +22,7 @@ pub enum ProofError<E> {
 }
 
 /// Sibling hashes, lowest first, that prove leaf `index` to be in the tree of `size` leaves.
-pub fn inclusion<R: NodeReader>(
+pub fn inclusion<R: NodeReader + ?Sized>(
     index: u64,
     size: u64,
     reader: &mut R,
@@ -37,7 +37,7 @@ pub fn inclusion<R: NodeReader>(
 
 /// Hashes that prove the tree of `old` leaves to be a prefix of the tree of `new` leaves. Empty when
 /// there is nothing to prove: equal sizes, or nothing before.
-pub fn consistency<R: NodeReader>(
+pub fn consistency<R: NodeReader + ?Sized>(
     old: u64,
     new: u64,
     reader: &mut R,
@@ -53,7 +53,7 @@ pub fn consistency<R: NodeReader>(
 }
 
 /// `PATH(m, D[n])` over the leaves `start..end`.
-fn descend<R: NodeReader>(
+fn descend<R: NodeReader + ?Sized>(
     leaf: u64,
     start: u64,
     end: u64,
@@ -76,7 +76,7 @@ fn descend<R: NodeReader>(
 
 /// `SUBPROOF(m, D[n], b)` over the leaves `start..end`; `known` says that the verifier has the hash of
 /// this subtree already, because it is the whole old tree.
-fn subproof<R: NodeReader>(
+fn subproof<R: NodeReader + ?Sized>(
     old: u64,
     start: u64,
     end: u64,
@@ -102,7 +102,7 @@ fn subproof<R: NodeReader>(
 }
 
 /// Hash of the subtree over `start..end`: read when it is perfect, put together otherwise.
-fn range<R: NodeReader>(start: u64, end: u64, reader: &mut R) -> Result<Hash, R::Error> {
+fn range<R: NodeReader + ?Sized>(start: u64, end: u64, reader: &mut R) -> Result<Hash, R::Error> {
     let width = end - start;
     if width.is_power_of_two() {
         // A subtree met on the way down starts at a multiple of the largest power of two it holds.

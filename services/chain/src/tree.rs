@@ -38,7 +38,7 @@ impl Frontier {
     }
 
     /// Reads the frontier of a tree of `size` leaves.
-    pub fn load<R: NodeReader>(size: u64, reader: &mut R) -> Result<Self, R::Error> {
+    pub fn load<R: NodeReader + ?Sized>(size: u64, reader: &mut R) -> Result<Self, R::Error> {
         let roots = subtrees(size).map(|id| reader.node(id)).collect::<Result<_, _>>()?;
         Ok(Self { size, roots })
     }

@@ -152,22 +152,33 @@ impl Replay {
     pub fn push<E>(
         &mut self,
         leaf: Hash,
+        show: impl FnMut(u32, u64, Hash) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.push_subtree(0, leaf, show)
+    }
+
+    /// Takes the root of the next `1 << level` leaves, so that long logs can be hashed in parallel. The
+    /// size must be a multiple of that; other roots are not those of perfect subtrees.
+    pub fn push_subtree<E>(
+        &mut self,
+        level: u32,
+        root: Hash,
         mut show: impl FnMut(u32, u64, Hash) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut carry = leaf;
-        let mut level = 0;
-        for slot in &mut self.waiting {
-            let Some(left) = slot.take() else {
-                *slot = Some(carry);
-                self.size += 1;
-                return Ok(());
-            };
+        debug_assert_eq!(self.size % (1 << level), 0, "a subtree of level {level} at {}", self.size);
+        let mut carry = root;
+        let mut height = level as usize;
+        while let Some(left) = self.waiting.get_mut(height).and_then(Option::take) {
             carry = hash::node(&left, &carry);
-            level += 1;
-            show(level, self.size >> level, carry)?;
+            height += 1;
+            let above = u32::try_from(height).unwrap_or(u32::MAX);
+            show(above, self.size >> above, carry)?;
         }
-        self.waiting.push(Some(carry));
-        self.size += 1;
+        if height >= self.waiting.len() {
+            self.waiting.resize(height + 1, None);
+        }
+        self.waiting[height] = Some(carry);
+        self.size += 1 << level;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! The log against published vectors, and the verifier against the writer.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)] // tests only
+
 use std::{collections::HashMap, convert::Infallible};
 
 use evenkeel_chain::{
@@ -178,6 +180,27 @@ fn replay_finds_the_nodes_and_roots_that_the_writer_made() {
     }
     assert_eq!(replay.root(), log.roots[300]);
     assert_eq!(log.nodes, HashMap::new(), "nodes that only the writer made");
+}
+
+#[test]
+fn replay_of_subtrees_is_replay_of_their_leaves() {
+    let log = Log::numbered(1000);
+    for level in 0..7_u32 {
+        let mut replay = Replay::new();
+        let mut shown = Vec::new();
+        for index in 0..1000_u64 >> level {
+            let root = log.nodes[&NodeId { level, index }];
+            let Ok(()) = replay.push_subtree(level, root, |level, index, hash| {
+                shown.push((NodeId { level, index }, hash));
+                Ok::<_, Infallible>(())
+            });
+        }
+        let size = 1000 >> level << level;
+        assert_eq!((replay.size(), replay.root()), (size, log.roots[size as usize]));
+        assert!(shown.iter().all(|(id, hash)| log.nodes[id] == *hash && id.level > level));
+        let above = log.nodes.keys().filter(|id| id.level > level && (id.index + 1) << id.level <= size);
+        assert_eq!(shown.len(), above.count());
+    }
 }
 
 #[test]
