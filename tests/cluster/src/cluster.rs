@@ -105,8 +105,8 @@ impl Options {
     fn start_locked(self, instance: Instance) -> Result<Cluster> {
         let tools = self.build()?;
         let (kind, expected) = match self.tier {
-            Tier::ControlPlane => (Kind::ControlPlane, 8),
-            Tier::Node => (Kind::Node, 11),
+            Tier::ControlPlane => (Kind::ControlPlane, 4),
+            Tier::Node => (Kind::Node, 8),
         };
         let progress = Progress::new(self.progress, Duration::from_secs(expected));
         let (number, guard) = instance.create(kind, self.keep)?;

@@ -206,6 +206,11 @@ fn controller_manager(plan: &Plan) -> Vec<String> {
         format!("--cluster-signing-key-file={}", certs.arg("ca.key")),
         "--bind-address=127.0.0.1".into(),
         format!("--secure-port={}", plan.port(Port::ControllerManager)),
+        // It looks for plugins, and makes the directory if there is none.
+        format!("--flex-volume-plugin-dir={}", plan.instance.arg("plugins")),
+        // The default would stretch its start to seconds, and Jobs created in a burst likewise.
+        "--kube-api-qps=1000".into(),
+        "--kube-api-burst=2000".into(),
     ]
 }
 
@@ -215,5 +220,7 @@ fn scheduler(plan: &Plan) -> Vec<String> {
         "--leader-elect=false".into(),
         "--bind-address=127.0.0.1".into(),
         format!("--secure-port={}", plan.port(Port::Scheduler)),
+        "--kube-api-qps=1000".into(),
+        "--kube-api-burst=2000".into(),
     ]
 }

@@ -74,13 +74,6 @@ pub(crate) fn remove(number: Number) {
     if tables.lines().any(|line| line.trim() == format!("table ip {table}")) {
         report(host::run(Command::new("nft").args(["delete", "table", "ip", &table])));
     }
-    // The plugins remember what they gave to each pod.
-    let results = format!("{table}-");
-    for entry in fs::read_dir("/var/lib/cni/results").into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&results) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }
 
 fn report(result: Result<String>) {

@@ -89,6 +89,7 @@ fn configuration(plan: &Plan) -> Value {
         "failSwapOn": false,
         // Rules of the kubelet's own would outlive it.
         "makeIPTablesUtilChains": false,
+        "volumePluginDir": instance.arg("plugins"),
         // Images are imported, not pulled, and stay even if they came under another name before.
         "imagePullCredentialsVerificationPolicy": "NeverVerify",
         "imageGCHighThresholdPercent": 100,

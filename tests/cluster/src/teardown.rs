@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -86,7 +87,7 @@ fn end(instance: &Instance, record: &Record) {
         let _ = fs::remove_file(socket);
     }
     network::remove(record.number);
-    remove_log_links(&instance.dir);
+    remove_strays(&instance.dir);
 }
 
 /// Kills what runs in the instance's control groups, and removes these.
@@ -146,11 +147,28 @@ fn shim_sockets(dir: &Path) -> Vec<PathBuf> {
     tasks.filter_map(address).filter_map(|a| a.strip_prefix("unix://").map(PathBuf::from)).collect()
 }
 
-/// Links to logs of pods that the kubelet makes for log collectors.
-fn remove_log_links(dir: &Path) {
+/// Files that programs leave where all instances have theirs.
+fn remove_strays(dir: &Path) {
+    // Links to logs of pods, for log collectors.
     for entry in fs::read_dir("/var/log/containers").into_iter().flatten().flatten() {
         if fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(dir)) {
             let _ = fs::remove_file(entry.path());
         }
+    }
+    // What network plugins gave to which pod: it names the pod's namespace, which was below `dir`.
+    let inside = format!("{}/", dir.display());
+    for entry in fs::read_dir("/var/lib/cni/results").into_iter().flatten().flatten() {
+        if fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(&inside)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    // A socket for device plugins that the kubelet makes nowhere else. Another kubelet may have
+    // taken it over.
+    let devices = Path::new("/var/lib/kubelet/device-plugins");
+    let socket = devices.join("kubelet.sock");
+    if UnixStream::connect(&socket).is_err() {
+        let _ = fs::remove_file(&socket);
+        // Both fail if there is anything else in them.
+        let _ = fs::remove_dir(devices).and_then(|()| fs::remove_dir("/var/lib/kubelet"));
     }
 }
