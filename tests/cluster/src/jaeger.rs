@@ -109,7 +109,6 @@ fn bring_up(instance: &Instance, number: Number) -> Result<()> {
         ("admin.http.host-port", Port::JaegerAdmin),
         ("collector.grpc-server.host-port", Port::JaegerCollector),
         ("collector.http-server.host-port", Port::JaegerCollectorHttp),
-        ("http-server.host-port", Port::JaegerSampling),
     ];
     let mut args: Vec<String> =
         ports.map(|(flag, port)| format!("--{flag}={}", address(number, port))).into();

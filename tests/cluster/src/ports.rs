@@ -36,7 +36,6 @@ pub(crate) enum Port {
     JaegerAdmin,
     JaegerCollector,
     JaegerCollectorHttp,
-    JaegerSampling,
     /// Held while an instance starts, so that nobody else takes its number.
     Guard = 19,
 }

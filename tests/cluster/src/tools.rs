@@ -28,13 +28,14 @@ pub enum Tool {
     Kubelet,
     Jaeger,
     Grpcurl,
+    Buf,
     /// The program of the demo and pause images.
     Demo,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -43,6 +44,7 @@ impl Tool {
         Self::Kubelet,
         Self::Jaeger,
         Self::Grpcurl,
+        Self::Buf,
         Self::Demo,
     ];
 
@@ -57,6 +59,7 @@ impl Tool {
             Self::Kubelet => "kubelet",
             Self::Jaeger => "jaeger",
             Self::Grpcurl => "grpcurl",
+            Self::Buf => "buf",
             Self::Demo => "demo",
         }
     }
@@ -66,6 +69,7 @@ impl Tool {
             Self::Etcd => ("etcd", "go.etcd.io/etcd/server/v3"),
             Self::Jaeger => ("jaeger", "github.com/jaegertracing/jaeger"),
             Self::Grpcurl => ("grpcurl", "github.com/fullstorydev/grpcurl"),
+            Self::Buf => ("buf", "github.com/bufbuild/buf"),
             Self::Demo => ("demo", ""),
             Self::KubeApiserver
             | Self::KubeControllerManager
@@ -81,6 +85,7 @@ impl Tool {
     fn first_build(self) -> &'static str {
         match self {
             Self::KubeApiserver | Self::Jaeger => "3 min",
+            Self::Buf => "1 min",
             Self::KubeControllerManager => "40 s",
             Self::Etcd | Self::Grpcurl | Self::Kubelet => "30 s",
             Self::KubeScheduler | Self::Kubectl => "15 s",
@@ -93,6 +98,7 @@ impl Tool {
             Self::Etcd => "go.etcd.io/etcd/server/v3".into(),
             Self::Jaeger => "github.com/jaegertracing/jaeger/cmd/all-in-one".into(),
             Self::Grpcurl => "github.com/fullstorydev/grpcurl/cmd/grpcurl".into(),
+            Self::Buf => "github.com/bufbuild/buf/cmd/buf".into(),
             Self::Demo => ".".into(),
             _ => format!("k8s.io/kubernetes/cmd/{}", self.name()),
         }
