@@ -1,0 +1,5 @@
+//! `evenkeel`.
+
+fn main() -> std::process::ExitCode {
+    evenkeel_cli::main()
+}
