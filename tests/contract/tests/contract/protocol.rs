@@ -2,11 +2,12 @@
 
 use std::process::Command;
 
-use evenkeel_cluster::tools;
+use evenkeel_cluster::tools::{self, Tool};
 
 /// Runs buf from the pinned tool dependencies.
 fn buf(arguments: &[&str]) {
-    let buf = tools::ensure(tools::Module::Buf).expect("buf is built").join("buf");
+    let toolbox = tools::ensure(&[Tool::Buf]).expect("buf is built");
+    let buf = toolbox.path(Tool::Buf).expect("it was asked for");
     let output = Command::new(buf).args(arguments).current_dir(super::root()).output().expect("buf runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
