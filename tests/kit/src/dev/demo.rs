@@ -1,0 +1,191 @@
+//! One story, told in the order in which it happens, and checked at its end.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use evenkeel_api::WorkflowExecution;
+use evenkeel_cluster::Tier;
+use evenkeel_kit::trace::TRACEPARENT_ANNOTATION;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, ResourceExt as _,
+    api::{ListParams, LogParams},
+};
+
+use super::{
+    audit,
+    findings::Findings,
+    render::{self, Tone, heading, paint},
+    scene::{Scene, phase_of},
+    up::{self, Up},
+};
+use crate::{place::Repository, stand_in::StandIn, traces};
+
+const TRACE_LIMIT: Duration = Duration::from_secs(15);
+const COMPLETED: &str = "workflowexecution.workflow.completed";
+const FAILED: &str = "workflowexecution.workflow.failed";
+
+/// Brings everything up, tells the story, and succeeds if all of it was true.
+pub(super) async fn run(repository: &Repository, begun: Instant) -> anyhow::Result<ExitCode> {
+    let up = up::up(repository).await?;
+    println!("{}", paint(Tone::Faint, &format!("all is up after {}", render::spoken(begun.elapsed()))));
+    let _stand_in = (up.tier.0 == Tier::ControlPlane).then(|| {
+        what_is_not_real(&up.tier.1);
+        StandIn::begin(pods(&up))
+    });
+    let mut findings = Findings::default();
+    Scene::clear(&up.environment).await?;
+    let scene = Scene::new(&up.environment);
+    heading("Three executions: one will succeed, one will exit 7, one comes too late");
+    print!("{}", render::table(&cast(&scene)));
+    println!();
+    up.environment.apply(&scene.succeeds).await?;
+    up.environment.apply(&scene.fails).await?;
+    let followed = scene.follow(&up.environment).await;
+    if let Some(seen) = findings.keep("the executions came to their ends", followed) {
+        let of = |execution: &WorkflowExecution| {
+            seen.get(&execution.name_any()).cloned().unwrap_or_else(|| execution.clone())
+        };
+        let (succeeded, failed, late) = (of(&scene.succeeds), of(&scene.fails), of(&scene.late));
+        refusal(&mut findings, &scene, &late);
+        logs(&mut findings, &up, &succeeded, &failed).await;
+        failure(&mut findings, &succeeded, &failed);
+        trace(&mut findings, &up, &succeeded).await;
+        record(&mut findings, &up, &succeeded, &failed).await;
+    }
+    let code = findings.conclude();
+    println!(
+        "\n{}",
+        paint(
+            Tone::Faint,
+            &format!("the demo took {}; all stays up until `make down`", render::spoken(begun.elapsed()))
+        )
+    );
+    Ok(code)
+}
+
+fn what_is_not_real(why: &str) {
+    heading("Not real here: pods");
+    println!("  {why}");
+    println!("  No container runs and there are no logs. This program stands in for the kubelet: it sets");
+    println!("  the status of each pod as the workflow's SLEEP_SECONDS and EXIT_CODE would have it.");
+    println!("  The API server, its Jobs, the services, the trace and the audit log are real.");
+}
+
+fn pods(up: &Up) -> Api<Pod> {
+    Api::namespaced(up.environment.client(), up.environment.execution_namespace())
+}
+
+fn cast(scene: &Scene) -> Vec<Vec<String>> {
+    let mut rows = vec![["EXECUTION", "TARGET", "PARAMETERS"].map(str::to_owned).to_vec()];
+    for execution in scene.all() {
+        let parameters = execution.spec.parameters.iter().map(|(name, value)| format!("{name}={value}"));
+        let parameters = parameters.collect::<Vec<_>>().join(" ");
+        rows.push(vec![execution.name_any(), execution.spec.target_resource.clone(), parameters]);
+    }
+    rows
+}
+
+fn refusal(findings: &mut Findings, scene: &Scene, late: &WorkflowExecution) {
+    heading(&format!("{} asked for a busy target", late.name_any()));
+    let message = scene.holder_message(late);
+    println!("  {}: {}", phase_of(late), message.as_deref().unwrap_or("(it says nothing about the holder)"));
+    let claim =
+        format!("{} did not run, and names {} as the holder", late.name_any(), scene.succeeds.name_any());
+    let ran = late.status.as_ref().is_some_and(|status| status.start_time.is_some());
+    findings.note(claim, message.is_some() && !ran, format!("{:?}", late.status));
+}
+
+async fn logs(findings: &mut Findings, up: &Up, succeeded: &WorkflowExecution, failed: &WorkflowExecution) {
+    if up.tier.0 == Tier::ControlPlane {
+        return;
+    }
+    for (execution, expected) in [(succeeded, "remediated"), (failed, "told to end with code 7")] {
+        heading(&format!("The log of the pod of {}", execution.name_any()));
+        let claim = format!("the pod of {} ran and knew its target and trace", execution.name_any());
+        let Some(text) = findings.keep(claim, log(up, execution).await) else { continue };
+        render::quote(&text);
+        let words = [expected, &execution.spec.target_resource, &trace_id(execution).unwrap_or_default()];
+        for word in words.into_iter().filter(|word| !text.contains(word)) {
+            findings.note(format!("the log says '{word}'"), false, "it does not");
+        }
+    }
+}
+
+async fn log(up: &Up, execution: &WorkflowExecution) -> anyhow::Result<String> {
+    let run = execution
+        .status
+        .as_ref()
+        .and_then(|status| status.execution_ref.as_ref())
+        .context("there is no run")?;
+    let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", run.name));
+    let pod = pods(up).list(&selector).await?.items.into_iter().next().context("there is no pod")?;
+    Ok(pods(up).logs(&pod.name_any(), &LogParams::default()).await?)
+}
+
+fn failure(findings: &mut Findings, succeeded: &WorkflowExecution, failed: &WorkflowExecution) {
+    let name = failed.name_any();
+    heading(&format!("What {name} says about its failure"));
+    let details = failed.status.as_ref().and_then(|status| status.failure_details.as_ref());
+    if let Some(details) = details {
+        let code = details.exit_code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+        println!("  reason {}, exit code {code}\n", details.reason);
+        render::quote(&details.natural_language_summary);
+    }
+    findings.note(
+        format!("{} completed", succeeded.name_any()),
+        phase_of(succeeded) == "Completed",
+        phase_of(succeeded),
+    );
+    let told = details.is_some_and(|it| it.exit_code == Some(7) && !it.natural_language_summary.is_empty());
+    findings.note(
+        format!("{name} failed with exit code 7 and says so"),
+        phase_of(failed) == "Failed" && told,
+        format!("{details:?}"),
+    );
+}
+
+fn trace_id(execution: &WorkflowExecution) -> Option<String> {
+    let parent = execution.annotations().get(TRACEPARENT_ANNOTATION)?;
+    Some(parent.split('-').nth(1)?.to_owned())
+}
+
+async fn trace(findings: &mut Findings, up: &Up, execution: &WorkflowExecution) {
+    let name = execution.name_any();
+    heading(&format!("The trace of {name}"));
+    let id = trace_id(execution).context("it carries no trace");
+    let Some(id) = findings.keep(format!("{name} carries its trace"), id) else { return };
+    let whole = |trace: &traces::Trace| {
+        trace.services().len() >= 3 && trace.orphans().next().is_none() && trace.roots().count() == 1
+    };
+    let found = traces::settled(&up.jaeger, &id, TRACE_LIMIT, whole).await;
+    let claim = "its spans, of all three services, are one tree";
+    if let Some(trace) = findings.keep(claim, found) {
+        print!("{}", render::trace(&trace));
+        println!("\n  {}/trace/{id}", up.jaeger);
+    }
+}
+
+async fn record(findings: &mut Findings, up: &Up, succeeded: &WorkflowExecution, failed: &WorkflowExecution) {
+    let variables = match up.variables().await {
+        Ok(variables) => variables,
+        Err(error) => return findings.note("the audit log can be asked", false, format!("{error:#}")),
+    };
+    for (execution, last) in [(succeeded, COMPLETED), (failed, FAILED)] {
+        let name = execution.name_any();
+        heading(&format!("The record of {name}: evenkeel audit verify {name}"));
+        let recorded = audit::until(up, &name, last).await;
+        if findings.keep(format!("the audit log has {last} of {name}"), recorded).is_none() {
+            continue;
+        }
+        let verified = audit::verify(up, &variables, &name).await;
+        if let Some(text) =
+            findings.keep(format!("every event of {name} is proved to be in the signed log"), verified)
+        {
+            render::quote(&text);
+        }
+    }
+}

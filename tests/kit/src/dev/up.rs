@@ -1,0 +1,179 @@
+//! Starting, restarting and ending the kept environment.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    time::Instant,
+};
+
+use anyhow::{Context as _, ensure};
+use evenkeel_cluster::{Jaeger, Tier};
+use sha2::{Digest as _, Sha256};
+
+use super::env_file;
+use crate::{
+    environment::{self, Environment},
+    identity,
+    install::Spaces,
+    place::{Place, Repository},
+    ports,
+    process::ProcessId,
+    record::Record,
+    service::Service,
+    teardown,
+};
+
+const PURPOSE: &str = "dev";
+const DIRECTORY: &str = "target/dev";
+
+/// Everything that runs.
+pub(super) struct Up {
+    pub(super) environment: Environment,
+    /// Page and query API of Jaeger.
+    pub(super) jaeger: String,
+    /// Which tier, and why.
+    pub(super) tier: (Tier, String),
+    /// The assignments for clients.
+    pub(super) env_file: PathBuf,
+}
+
+impl Up {
+    /// The assignments for clients.
+    pub(super) async fn variables(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        env_file::variables(self, &token(&self.environment).await?)
+    }
+}
+
+/// Starts what does not run or is not as it should be, and leaves the rest alone.
+pub(super) async fn up(repository: &Repository) -> anyhow::Result<Up> {
+    let _lock = lock(repository)?;
+    let tier = Tier::best();
+    eprintln!("{}", tier.1);
+    let place = environment::place(repository, PURPOSE, tier.0).await?;
+    let name = repository.cluster_name("traces");
+    let jaeger = tokio::task::spawn_blocking(move || Jaeger::find_or_start(&name)).await??;
+    let begun = Instant::now();
+    let environment = open(repository, place, &jaeger).await?;
+    environment.install().await?;
+    step("namespaces, definitions and permissions are there", begun);
+    for service in environment.services() {
+        if !service.is_current() {
+            service.restart(&[]).await?;
+        }
+        service.ready().await?;
+        step(&format!("{} is ready", service.service()), begun);
+    }
+    let env_file = environment.directory().join("env");
+    let up = Up { environment, jaeger: jaeger.url(), tier, env_file };
+    env_file::write(&up.env_file, &up.variables().await?)?;
+    Ok(up)
+}
+
+/// The kept environment: as it was, if its cluster still is the same.
+async fn open(repository: &Repository, place: Place, jaeger: &Jaeger) -> anyhow::Result<Environment> {
+    let directory = repository.file(DIRECTORY);
+    let cluster = hex::encode(Sha256::digest(fs::read(&place.kubeconfig)?));
+    let known = Record::read(&directory).filter(|record| record.cluster == cluster);
+    if known.is_none() {
+        teardown::kill_services(&directory);
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    }
+    let mut settings = known.as_ref().map(|record| record.settings.clone()).unwrap_or_default();
+    settings.extend(env_file::settings());
+    let free = known.as_ref().map(|record| record.port);
+    let runs = Service::ALL.iter().any(|service| teardown::runs(&directory, *service));
+    let (port, guard) = match free {
+        // Its own services hold its ports.
+        Some(port) if runs => (port, None),
+        _ => {
+            let block = free.and_then(ports::try_claim).map_or_else(ports::claim, Ok)?;
+            (block.first, Some(block.guard))
+        }
+    };
+    let spaces = Spaces::usual();
+    let record = Record {
+        owner: ProcessId::own(),
+        keep: true,
+        has_node: place.cluster.as_ref().is_some_and(|cluster| cluster.tier() == Tier::Node),
+        cluster,
+        kubeconfig: place.kubeconfig,
+        requests: place.requests,
+        namespace: spaces.namespace,
+        execution_namespace: spaces.execution_namespace,
+        port,
+        settings,
+        traces: Some(jaeger.otlp_endpoint()),
+    };
+    Environment::open(repository.clone(), directory, record, guard).await
+}
+
+/// A token for clients, the same until everything is taken down.
+async fn token(environment: &Environment) -> anyhow::Result<String> {
+    let path = environment.directory().join("token");
+    if let Ok(token) = fs::read_to_string(&path) {
+        return Ok(token);
+    }
+    let token = environment.token().await?;
+    identity::private(&path, &token)?;
+    Ok(token)
+}
+
+/// Stops one service and starts it again, with the settings it had and those that are set now.
+pub(super) async fn restart(repository: &Repository, service: Service) -> anyhow::Result<()> {
+    let _lock = lock(repository)?;
+    let begun = Instant::now();
+    let environment = opened(repository).await?;
+    let process = environment.service(service);
+    process.restart(&[]).await?;
+    process.ready().await?;
+    step(&format!("{service} is ready again, as process {}", process.pid().unwrap_or_default()), begun);
+    Ok(())
+}
+
+/// The kept environment, without starting anything.
+pub(super) async fn opened(repository: &Repository) -> anyhow::Result<Environment> {
+    let directory = repository.file(DIRECTORY);
+    let mut record = Record::read(&directory).context("nothing is up: run `make up` first")?;
+    ensure!(record.keep, "{} is not an environment for people", directory.display());
+    record.settings.extend(env_file::settings());
+    Environment::open(repository.clone(), directory, record, None).await
+}
+
+/// Ends everything, also after a crash: from what the directories say alone.
+pub(super) fn down(repository: &Repository, only_tests: bool) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    if teardown::end_tests(repository)? {
+        step("the cluster of the tests is gone", begun);
+    }
+    if only_tests {
+        return Ok(());
+    }
+    let _lock = lock(repository)?;
+    let directory = repository.file(DIRECTORY);
+    teardown::kill_services(&directory);
+    step("services are gone", begun);
+    if Place::down(repository, PURPOSE)? {
+        step("cluster is gone", begun);
+    }
+    if evenkeel_cluster::down(&repository.cluster_name("traces"))? {
+        step("Jaeger is gone", begun);
+    }
+    if directory.exists() {
+        fs::remove_dir_all(&directory).with_context(|| format!("remove {}", directory.display()))?;
+    }
+    Ok(())
+}
+
+/// Held by whoever starts or ends things, so that two commands do not meet.
+fn lock(repository: &Repository) -> anyhow::Result<File> {
+    let path = repository.file("target/dev.lock");
+    fs::create_dir_all(repository.file("target"))?;
+    let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    file.lock().with_context(|| format!("lock {}", path.display()))?;
+    Ok(file)
+}
+
+fn step(what: &str, begun: Instant) {
+    eprintln!("  {what:<50} {:>5.1} s", begun.elapsed().as_secs_f32());
+}

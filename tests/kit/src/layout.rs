@@ -1,0 +1,79 @@
+//! How the processes of an environment are laid out: files, ports and variables.
+
+use std::path::{Path, PathBuf};
+
+use evenkeel_kit::tls::Authority;
+
+use crate::{
+    record::Record,
+    service::{self, Service, ServiceProcess, Variables},
+};
+
+/// The cluster that tests share.
+pub(crate) const TEST_CLUSTER: &str = "test";
+/// Where the environments of tests keep their files.
+pub(crate) const TESTS: &str = "target/environments";
+
+/// A service of which only its directory is known.
+pub(crate) fn bare(directory: &Path, service: Service) -> ServiceProcess {
+    ServiceProcess::new(service, PathBuf::new(), Variables::new(), String::new(), directory)
+}
+
+/// Whether a service talks to the API server at all.
+pub(crate) fn uses_cluster(service: Service) -> bool {
+    service != Service::Audit
+}
+
+/// The kubeconfig of a service.
+pub(crate) fn kubeconfig(directory: &Path, service: Service) -> PathBuf {
+    directory.join(format!("{service}.kubeconfig"))
+}
+
+/// `host:port` of a service's gRPC port.
+pub(crate) fn address(record: &Record, service: Service) -> String {
+    format!("127.0.0.1:{}", record.port + 2 * service as u16)
+}
+
+/// `host:port` of a service's admin port.
+fn admin_address(record: &Record, service: Service) -> String {
+    format!("127.0.0.1:{}", record.port + 2 * service as u16 + 1)
+}
+
+/// A service as this environment runs it.
+pub(crate) fn process(
+    directory: &Path,
+    record: &Record,
+    authority: &Authority,
+    service: Service,
+) -> anyhow::Result<ServiceProcess> {
+    let name = format!("evenkeel-{service}");
+    let security = authority.identity(&name)?;
+    let mut variables = record.settings.clone();
+    let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
+    let file = |path: Option<PathBuf>| path.map_or_else(String::new, |path| path.display().to_string());
+    set("PATH", std::env::var("PATH").unwrap_or_default());
+    set("EVENKEEL_CA", file(security.ca));
+    set("EVENKEEL_CERT", file(security.cert));
+    set("EVENKEEL_KEY", file(security.key));
+    set(&service.variable("LISTEN"), address(record, service));
+    set(&service.variable("ADMIN_LISTEN"), admin_address(record, service));
+    if let Some(endpoint) = &record.traces {
+        set("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.clone());
+        // Whoever looks at a trace here has just made it.
+        set("OTEL_BSP_SCHEDULE_DELAY", "100".into());
+    }
+    match service {
+        Service::Audit => {
+            set("EVENKEEL_AUDIT_DATA", directory.join("audit-data").display().to_string());
+        }
+        Service::Executor | Service::Controller => {
+            set("KUBECONFIG", kubeconfig(directory, service).display().to_string());
+            set("EVENKEEL_NAMESPACE", record.namespace.clone());
+            set("EVENKEEL_EXECUTION_NAMESPACE", record.execution_namespace.clone());
+            set("EVENKEEL_EXECUTOR", address(record, Service::Executor));
+            set("EVENKEEL_AUDIT", address(record, Service::Audit));
+        }
+    }
+    let admin = format!("http://{}", admin_address(record, service));
+    Ok(ServiceProcess::new(service, service::program(&name)?, variables, admin, directory))
+}

@@ -1,0 +1,56 @@
+//! What an environment is to be like.
+
+use evenkeel_cluster::Tier;
+
+use crate::service::{Service, Variables};
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) settings: Variables,
+    pub(crate) services: Vec<Service>,
+    pub(crate) tier: Tier,
+    pub(crate) traces: Option<String>,
+}
+
+impl Default for Options {
+    /// All services with their defaults, on the highest tier that this machine can have.
+    fn default() -> Self {
+        Self {
+            settings: Variables::new(),
+            services: Service::ALL.to_vec(),
+            tier: Tier::best().0,
+            traces: None,
+        }
+    }
+}
+
+impl Options {
+    /// Sets an environment variable of every service, such as `EVENKEEL_COOLDOWN`.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Does not start this service. It can be started later.
+    #[must_use]
+    pub fn without(mut self, service: Service) -> Self {
+        self.services.retain(|one| *one != service);
+        self
+    }
+
+    /// How much of a cluster is needed at least.
+    #[must_use]
+    pub fn tier(mut self, tier: Tier) -> Self {
+        self.tier = tier;
+        self
+    }
+
+    /// Exports spans to this OTLP address without delay.
+    #[must_use]
+    pub fn traces_to(mut self, endpoint: &str) -> Self {
+        self.traces = Some(endpoint.to_owned());
+        self
+    }
+}
