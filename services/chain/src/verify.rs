@@ -149,37 +149,26 @@ impl Replay {
     }
 
     /// Takes the next leaf, and shows each inner node that is now final as `(level, index, hash)`.
-    pub fn push<E>(
-        &mut self,
-        leaf: Hash,
-        show: impl FnMut(u32, u64, Hash) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.push_subtree(0, leaf, show)
+    pub fn push(&mut self, leaf: Hash, show: impl FnMut(u32, u64, Hash)) {
+        self.push_subtree(0, leaf, show);
     }
 
     /// Takes the root of the next `1 << level` leaves, so that long logs can be hashed in parallel. The
     /// size must be a multiple of that; other roots are not those of perfect subtrees.
-    pub fn push_subtree<E>(
-        &mut self,
-        level: u32,
-        root: Hash,
-        mut show: impl FnMut(u32, u64, Hash) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn push_subtree(&mut self, level: u32, root: Hash, mut show: impl FnMut(u32, u64, Hash)) {
         debug_assert_eq!(self.size % (1 << level), 0, "a subtree of level {level} at {}", self.size);
         let mut carry = root;
-        let mut height = level as usize;
-        while let Some(left) = self.waiting.get_mut(height).and_then(Option::take) {
+        let mut height = level;
+        while let Some(left) = self.waiting.get_mut(height as usize).and_then(Option::take) {
             carry = hash::node(&left, &carry);
             height += 1;
-            let above = u32::try_from(height).unwrap_or(u32::MAX);
-            show(above, self.size >> above, carry)?;
+            show(height, self.size >> height, carry);
         }
-        if height >= self.waiting.len() {
-            self.waiting.resize(height + 1, None);
+        if height as usize >= self.waiting.len() {
+            self.waiting.resize(height as usize + 1, None);
         }
-        self.waiting[height] = Some(carry);
+        self.waiting[height as usize] = Some(carry);
         self.size += 1 << level;
-        Ok(())
     }
 
     /// Root of the log so far.
