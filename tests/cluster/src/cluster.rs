@@ -24,7 +24,7 @@ use crate::{
     ports::{Number, Port},
     process,
     progress::Progress,
-    teardown::{self, Logs},
+    teardown::Logs,
     tier::{self, Tier},
     tools::{self, Tool},
 };
@@ -114,7 +114,7 @@ impl Options {
         let plan = Plan { instance: &instance, number, tier, tools: &tools, extra, progress: &progress };
         if let Err(error) = bring_up(&plan) {
             // What went wrong is said by `error`; its log stays.
-            let _ = teardown::run(&instance, Logs::Keep);
+            let _ = instance.end(Logs::Keep);
             return Err(error);
         }
         drop(guard);
@@ -361,7 +361,7 @@ impl Drop for Cluster {
         if logs == Logs::Keep {
             eprintln!("logs of cluster {} are in {}", self.name(), self.logs().display());
         }
-        let ended = self.instance.lock().and_then(|_lock| teardown::run(&self.instance, logs));
+        let ended = self.instance.lock().and_then(|_lock| self.instance.end(logs));
         if let Err(error) = ended {
             eprintln!("could not end cluster {}: {error}", self.name());
         }

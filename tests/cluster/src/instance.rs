@@ -4,7 +4,9 @@ use std::{
     collections::BTreeSet,
     fmt,
     fs::{self, File},
+    io,
     net::TcpListener,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -115,6 +117,13 @@ impl Instance {
         lock(&self.lock_file(), File::lock)
     }
 
+    /// Ends all of it. The caller holds the lock, which goes too.
+    pub(crate) fn end(&self, logs: Logs) -> Result<()> {
+        teardown::run(self, logs)?;
+        let path = self.lock_file();
+        fs::remove_file(&path).doing(|| format!("remove {}", path.display()))
+    }
+
     fn lock_file(&self) -> PathBuf {
         self.dir.with_file_name(format!(".{}.lock", self.name))
     }
@@ -206,10 +215,17 @@ impl Instance {
     }
 }
 
-fn lock(path: &Path, how: impl FnOnce(&File) -> std::io::Result<()>) -> Result<File> {
-    let file = File::create(path).doing(|| format!("lock {}", path.display()))?;
-    how(&file).doing(|| format!("lock {}", path.display()))?;
-    Ok(file)
+/// Opens and locks a file. Whoever ends an instance removes its lock; a lock got on a removed file
+/// excludes nobody, so then it is tried again.
+fn lock(path: &Path, how: impl Fn(&File) -> io::Result<()>) -> Result<File> {
+    loop {
+        let file = File::create(path).doing(|| format!("lock {}", path.display()))?;
+        how(&file).doing(|| format!("lock {}", path.display()))?;
+        let locked = file.metadata().doing(|| format!("lock {}", path.display()))?;
+        if fs::metadata(path).is_ok_and(|present| present.ino() == locked.ino()) {
+            return Ok(file);
+        }
+    }
 }
 
 /// All directories of instances, also of those that only left their logs.
@@ -229,17 +245,16 @@ pub(crate) fn all() -> Result<Vec<Instance>> {
 fn reap() {
     for instance in all().unwrap_or_default() {
         // Locked: somebody starts or ends it right now.
-        let try_lock = |file: &File| file.try_lock().map_err(std::io::Error::from);
+        let try_lock = |file: &File| file.try_lock().map_err(io::Error::from);
         let Ok(_guard) = lock(&instance.lock_file(), try_lock) else { continue };
         match instance.record() {
             Some(record) if record.is_stale() => {
-                if let Err(error) = teardown::run(&instance, Logs::Remove) {
+                if let Err(error) = instance.end(Logs::Remove) {
                     eprintln!("could not clear away {}: {error}", instance.name);
                 }
             }
             None if is_old(&instance.dir) => {
-                let _ = fs::remove_dir_all(&instance.dir);
-                let _ = fs::remove_file(instance.lock_file());
+                let _ = instance.end(Logs::Remove);
             }
             _ => {}
         }
@@ -289,9 +304,6 @@ pub fn down(name: &str) -> Result<bool> {
     let instance = Instance::named(name)?;
     let _guard = instance.lock()?;
     let existed = instance.record().is_some();
-    if existed {
-        teardown::run(&instance, Logs::Remove)?;
-    }
-    let _ = fs::remove_dir_all(&instance.dir);
+    instance.end(Logs::Remove)?;
     Ok(existed)
 }

@@ -12,7 +12,7 @@ use crate::{
     ports::{Number, Port},
     process::Program,
     ready,
-    teardown::{self, Logs},
+    teardown::Logs,
     tools::{self, Tool},
 };
 
@@ -50,7 +50,7 @@ impl Jaeger {
     fn start_locked(instance: Instance, keep: bool) -> Result<Self> {
         let (number, guard) = instance.create(Kind::Jaeger, keep)?;
         if let Err(error) = bring_up(&instance, number) {
-            let _ = teardown::run(&instance, Logs::Keep);
+            let _ = instance.end(Logs::Keep);
             return Err(error);
         }
         drop(guard);

@@ -85,6 +85,7 @@ fn up(name: &str, choice: Choice) -> Result<()> {
         Choice::ControlPlane => Tier::ControlPlane,
         Choice::Node => Tier::Node,
     };
+    tools::ensure(&[Tool::Kubectl])?;
     println!("starting cluster {name} ({tier} tier)");
     let begun = Instant::now();
     let cluster = Cluster::options().name(name).tier(tier).keep(true).progress(true).find_or_start()?;

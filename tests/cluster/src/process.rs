@@ -47,6 +47,11 @@ impl ProcessId {
         Self::of(self.pid).as_ref() == Some(self)
     }
 
+    /// It started since the machine did, so what it made may still be there.
+    pub(crate) fn is_of_this_boot(&self) -> bool {
+        self.start.strip_prefix(boot()).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// Signals the process, unless it is gone.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(handle) = self.handle() {
@@ -188,7 +193,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let process = sleeper(dir.path());
         let former = ProcessId { pid: process.pid, start: "earlier/1".into() };
-        assert!(!former.is_alive());
+        assert!(!former.is_alive() && !former.is_of_this_boot());
+        assert!(process.is_of_this_boot());
         former.signal(Signal::KILL);
         assert!(former.wait_gone(Duration::ZERO));
         assert!(process.is_alive(), "the later process was not touched");

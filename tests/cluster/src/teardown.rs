@@ -45,7 +45,8 @@ const PROGRAMS: [&str; 9] = [
 
 /// Ends everything and removes all traces. The caller holds the instance's lock.
 pub(crate) fn run(instance: &Instance, logs: Logs) -> Result<()> {
-    if let Some(record) = instance.record() {
+    // After a restart of the machine only files are left; the number may be somebody else's now.
+    if let Some(record) = instance.record().filter(|record| record.owner.is_of_this_boot()) {
         end(instance, &record);
     }
     let kept = (logs == Logs::Keep).then_some("logs");

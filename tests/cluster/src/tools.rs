@@ -7,6 +7,7 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
 
 use sha2::{Digest, Sha256};
@@ -85,9 +86,9 @@ impl Tool {
     fn first_build(self) -> &'static str {
         match self {
             Self::KubeApiserver | Self::Jaeger => "3 min",
-            Self::Buf => "1 min",
+            Self::Buf | Self::Etcd => "1 min",
             Self::KubeControllerManager => "40 s",
-            Self::Etcd | Self::Grpcurl | Self::Kubelet => "30 s",
+            Self::Grpcurl | Self::Kubelet => "30 s",
             Self::KubeScheduler | Self::Kubectl => "15 s",
             Self::Demo => "3 s",
         }
@@ -146,8 +147,11 @@ fn built(tool: Tool) -> Result<PathBuf> {
     let bin = home.join("bin");
     fs::create_dir_all(&bin).doing(|| format!("create {}", bin.display()))?;
     let lock = File::create(home.join("lock")).doing(|| format!("lock {}", home.display()))?;
-    lock.lock().doing(|| format!("lock {}", home.display()))?;
-    // Somebody else may have built it while this waited.
+    if lock.try_lock().is_err() {
+        let what = format!("waiting for another build of {}", module.title(tool));
+        progress::long(&what, || lock.lock()).doing(|| format!("lock {}", home.display()))?;
+    }
+    // Somebody else may have built it meanwhile.
     if path.is_file() {
         return Ok(path);
     }
@@ -224,7 +228,16 @@ impl Module {
         Ok(paths::tools()?.join(format!("{}-{}", self.folder, &hash[..12])))
     }
 
-    fn go_version(&self) -> Result<String> {
+    /// Asked once: all modules are built by the same Go.
+    fn go_version(&self) -> Result<&'static str> {
+        static VERSION: OnceLock<String> = OnceLock::new();
+        match VERSION.get() {
+            Some(version) => Ok(version),
+            None => self.ask_go_version().map(|version| VERSION.get_or_init(|| version).as_str()),
+        }
+    }
+
+    fn ask_go_version(&self) -> Result<String> {
         let output = self.go().args(["env", "GOVERSION"]).output().map_err(|_| Error::GoMissing)?;
         let print = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         if output.status.success() {
