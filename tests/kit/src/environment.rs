@@ -69,7 +69,10 @@ impl Environment {
         let name = format!("t-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let directory = repository.file(layout::TESTS).join(&name);
         fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
-        let place = place(&repository, layout::TEST_CLUSTER, Tier::best().0).await?;
+        let place = match options.kubeconfig {
+            Some(kubeconfig) => Place { kubeconfig, cluster: None, requests: None },
+            None => place(&repository, layout::TEST_CLUSTER, Tier::best().0).await?,
+        };
         let has_node = place.cluster.as_ref().is_none_or(|cluster| cluster.tier() == Tier::Node);
         ensure!(options.tier == Tier::ControlPlane || has_node, "this test needs a cluster with a node");
         let ports = ports::claim()?;

@@ -19,6 +19,7 @@
 
 pub mod dev;
 mod environment;
+pub mod evidence;
 pub mod http;
 mod identity;
 mod install;
@@ -41,5 +42,5 @@ pub use launches::Launches;
 pub use options::Options;
 pub use place::Repository;
 pub use requests::Request;
-pub use service::{Service, ServiceProcess, Variables};
+pub use service::{Service, ServiceProcess, Variables, program};
 pub use stand_in::StandIn;

@@ -1,5 +1,7 @@
 //! What an environment is to be like.
 
+use std::path::{Path, PathBuf};
+
 use evenkeel_cluster::Tier;
 
 use crate::service::{Service, Variables};
@@ -11,6 +13,7 @@ pub struct Options {
     pub(crate) services: Vec<Service>,
     pub(crate) tier: Tier,
     pub(crate) traces: Option<String>,
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -21,6 +24,7 @@ impl Default for Options {
             services: Service::ALL.to_vec(),
             tier: Tier::best().0,
             traces: None,
+            kubeconfig: None,
         }
     }
 }
@@ -44,6 +48,13 @@ impl Options {
     #[must_use]
     pub fn tier(mut self, tier: Tier) -> Self {
         self.tier = tier;
+        self
+    }
+
+    /// Starts in this cluster and not in the one that tests share: for tests that break it.
+    #[must_use]
+    pub fn cluster(mut self, kubeconfig: &Path) -> Self {
+        self.kubeconfig = Some(kubeconfig.to_owned());
         self
     }
 

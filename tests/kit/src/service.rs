@@ -259,7 +259,7 @@ fn sample((name, value): (&str, &str)) -> Option<(String, f64)> {
 }
 
 /// The service program next to the running one, which was built with it.
-pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("find the running program")?;
     // Test programs are one directory further down.
     let directory =
