@@ -32,7 +32,7 @@ pub async fn run(cluster: &ClusterArgs, args: DescribeArgs) -> Result<()> {
         Ok(events) if events.is_empty() => text.push_str("\nEvents: none recently\n"),
         Ok(events) => {
             text.push_str("\nEvents:\n");
-            text.push_str(&indent(&event_table(&events, now).render(narrower(screen))));
+            text.push_str(&indent(&event_table(&events, now).render(uncut(screen))));
         }
         Err(error) => output::note(&format!("no events: {error}")),
     }
@@ -103,7 +103,7 @@ fn sheet(one: &Execution, screen: Screen, now: Timestamp) -> String {
             ]);
         }
         text.push_str("\nConditions:\n");
-        text.push_str(&indent(&table.render(narrower(screen))));
+        text.push_str(&indent(&table.render(uncut(screen))));
     }
     text
 }
@@ -187,8 +187,9 @@ fn indent(text: &str) -> String {
     text.lines().flat_map(|line| ["  ", line, "\n"]).collect()
 }
 
-fn narrower(screen: Screen) -> Screen {
-    Screen { width: screen.width.map(|width| width.saturating_sub(2)), ..screen }
+/// Nothing is cut here: who asks for everything gets everything.
+fn uncut(screen: Screen) -> Screen {
+    Screen { width: None, ..screen }
 }
 
 #[cfg(test)]

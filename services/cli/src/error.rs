@@ -26,12 +26,12 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// The execution that was followed ended as Failed.
-    #[error("execution {name} failed: {summary}")]
+    #[error("execution {name} failed: {reason}; `evenkeel describe {name}` tells more")]
     ExecutionFailed {
         /// Name of the execution.
         name: String,
-        /// Why it failed, in plain language.
-        summary: String,
+        /// Machine-readable reason.
+        reason: String,
     },
     /// What was asked for does not exist.
     #[error("{0}")]
@@ -69,10 +69,7 @@ pub enum Error {
     #[error("the cluster refused: {0}")]
     ClusterRefused(String),
     /// A service refused this client.
-    #[error(
-        "the {service} service at {address} refused this client: {message} \
-         (EVENKEEL_CERT with EVENKEEL_KEY, or EVENKEEL_TOKEN, say who you are)"
-    )]
+    #[error("the {service} service at {address} refused this client: {message}")]
     ServiceRefused {
         /// Which service.
         service: &'static str,
@@ -180,7 +177,13 @@ impl Error {
         let message = status.message().to_owned();
         let reason = rpc::reason(status);
         match (rpc::class(status), reason) {
-            (Class::Unauthenticated | Class::Denied, _) => Self::ServiceRefused { service, address, message },
+            (Class::Unauthenticated, _) => {
+                let message = format!(
+                    "{message} (EVENKEEL_CERT with EVENKEEL_KEY, or EVENKEEL_TOKEN, says who you are)"
+                );
+                Self::ServiceRefused { service, address, message }
+            }
+            (Class::Denied, _) => Self::ServiceRefused { service, address, message },
             (Class::Unavailable | Class::Timeout, None) => {
                 Self::ServiceUnreachable { service, address, cause: root(status) }
             }
@@ -210,7 +213,7 @@ mod tests {
     fn every_documented_exit_code_is_given_by_some_error() {
         let errors = [
             Error::Usage(String::new()),
-            Error::ExecutionFailed { name: String::new(), summary: String::new() },
+            Error::ExecutionFailed { name: String::new(), reason: String::new() },
             Error::NotFound(String::new()),
             Error::Verification(String::new()),
             Error::Timeout { name: String::new(), phase: String::new(), limit: String::new() },

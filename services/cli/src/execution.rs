@@ -51,6 +51,13 @@ impl Execution {
         self.typed.namespace().unwrap_or_default()
     }
 
+    /// As stored, without the bookkeeping of who wrote which field.
+    pub fn stored(&self) -> DynamicObject {
+        let mut object = self.raw.clone();
+        object.metadata.managed_fields = None;
+        object
+    }
+
     /// Where it stands. An object that no controller has seen yet is pending.
     pub fn phase(&self) -> &str {
         if self.unreadable.is_some() {

@@ -41,9 +41,9 @@ pub async fn run(cluster: &ClusterArgs, args: GetArgs) -> Result<()> {
             let screen = Screen::detect();
             output::print(&table(&executions, args.all_namespaces, Timestamp::now()).render(screen))
         }
-        (format, Some(_)) => output::print_value(format, &executions.first().map(|one| &one.raw)),
+        (format, Some(_)) => output::print_value(format, &executions.first().map(Execution::stored)),
         (format, None) => {
-            let items: Vec<_> = executions.iter().map(|one| &one.raw).collect();
+            let items: Vec<_> = executions.iter().map(Execution::stored).collect();
             output::print_value(format, &json!({ "apiVersion": "v1", "kind": "List", "items": items }))
         }
     }
@@ -54,7 +54,7 @@ fn table(executions: &[Execution], namespaces: bool, now: Timestamp) -> Table {
     if namespaces {
         header.insert(0, "NAMESPACE");
     }
-    let mut table = Table::new(&header);
+    let mut table = Table::new(&header).keep(if namespaces { 2 } else { 1 });
     for one in executions {
         let mut cells: Vec<Cell> = vec![
             one.name().into(),

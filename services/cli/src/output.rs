@@ -125,12 +125,19 @@ impl Cell {
 pub struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
+    kept: usize,
 }
 
 impl Table {
     /// A table without rows.
     pub fn new(header: &[&'static str]) -> Self {
-        Self { header: header.to_vec(), rows: Vec::new() }
+        Self { header: header.to_vec(), rows: Vec::new(), kept: 1 }
+    }
+
+    /// Never cuts the first `columns`, which name the row; without this, one.
+    #[must_use]
+    pub fn keep(self, columns: usize) -> Self {
+        Self { kept: columns, ..self }
     }
 
     /// Adds a row, one cell per column.
@@ -140,7 +147,7 @@ impl Table {
 
     /// The text, one line per row. The widest columns are cut until the lines fit the screen.
     pub fn render(&self, screen: Screen) -> String {
-        let widths = fit(self.natural_widths(), screen.width);
+        let widths = fit(self.natural_widths(), self.kept, screen.width);
         let mut text = String::new();
         let header: Vec<Cell> = self.header.iter().map(|name| Cell::toned(*name, Tone::Faint)).collect();
         for row in std::iter::once(&header).chain(&self.rows) {
@@ -166,12 +173,12 @@ impl Table {
     }
 }
 
-/// Takes from the widest column until everything fits or nothing can be taken any more.
-fn fit(mut widths: Vec<usize>, limit: Option<usize>) -> Vec<usize> {
+/// Takes from the widest column that may be cut, until everything fits or nothing can be taken.
+fn fit(mut widths: Vec<usize>, kept: usize, limit: Option<usize>) -> Vec<usize> {
     let Some(limit) = limit else { return widths };
     let gaps = GAP.len() * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > limit {
-        match widths.iter_mut().max() {
+        match widths.iter_mut().skip(kept).max() {
             Some(widest) if *widest > NARROWEST => *widest -= 1,
             _ => break,
         }
@@ -233,6 +240,11 @@ pub fn span(duration: SignedDuration) -> String {
     }
 }
 
+/// A stored time, to the millisecond; what is no time is shown as it is.
+pub fn moment(text: &str) -> String {
+    text.parse::<Timestamp>().map_or_else(|_| text.to_owned(), |time| format!("{time:.3}"))
+}
+
 /// Time since `then`.
 pub fn since(then: Timestamp, now: Timestamp) -> String {
     span(now.duration_since(then))
@@ -273,7 +285,7 @@ mod tests {
     #[test]
     fn a_screen_that_is_far_too_narrow_still_gets_every_column() {
         let text = sample().render(Screen { width: Some(5), ..PLAIN });
-        assert_eq!(text.lines().nth(2), Some("b       Runni…  Node/…"));
+        assert_eq!(text.lines().nth(2), Some("b          Runni…  Node/…"));
     }
 
     #[test]

@@ -22,7 +22,8 @@ use uuid::Uuid;
 use crate::{
     cluster::{Cluster, ClusterArgs},
     error::{Error, Result},
-    execution, output,
+    execution::{self, Execution},
+    output,
     output::Format,
     watch,
 };
@@ -100,11 +101,11 @@ pub async fn run(cluster: &ClusterArgs, args: RunArgs) -> Result<()> {
     let mut cluster = Cluster::open(cluster).await?;
     // A file may name another namespace than the command line's default.
     cluster.namespace = object.namespace().unwrap_or(cluster.namespace);
-    let created = create(&cluster, &object, args.dry_run).await?;
-    let name = created.name_any();
+    let created: Execution = create(&cluster, &object, args.dry_run).await?.into();
+    let name = created.name();
     if args.dry_run {
         let format = if args.output == Format::Json { Format::Json } else { Format::Yaml };
-        return output::print_value(format, &created);
+        return output::print_value(format, &created.stored());
     }
     let silent = args.output != Format::Table;
     if !silent {
@@ -112,7 +113,7 @@ pub async fn run(cluster: &ClusterArgs, args: RunArgs) -> Result<()> {
     }
     if !args.wait {
         return if silent {
-            output::print_value(args.output, &created)
+            output::print_value(args.output, &created.stored())
         } else {
             output::note(&format!("follow it with: evenkeel -n {} watch {name}", cluster.namespace));
             Ok(())
@@ -120,7 +121,7 @@ pub async fn run(cluster: &ClusterArgs, args: RunArgs) -> Result<()> {
     }
     let ended = watch::until_end(&cluster, &name, args.wait_timeout, silent).await?;
     if silent {
-        output::print_value(args.output, &ended.raw)?;
+        output::print_value(args.output, &ended.stored())?;
     }
     watch::outcome(&ended)
 }

@@ -47,7 +47,9 @@ pub async fn run(cluster: &ClusterArgs, args: WatchArgs) -> Result<()> {
 pub fn outcome(one: &Execution) -> Result<()> {
     match one.phase() {
         "Failed" => {
-            Err(Error::ExecutionFailed { name: one.name(), summary: one.failure().replace('\n', " ") })
+            let details = one.status().and_then(|status| status.failure_details.as_ref());
+            let reason = details.map_or_else(|| "Unknown".to_owned(), |details| details.reason.clone());
+            Err(Error::ExecutionFailed { name: one.name(), reason })
         }
         _ => Ok(()),
     }

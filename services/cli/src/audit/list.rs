@@ -55,7 +55,7 @@ fn table(entries: &[LogEntry]) -> Table {
         let kind = if entry.body.is_empty() { "(removed by retention)" } else { &body.event_type };
         table.row(vec![
             entry.index.to_string().into(),
-            body.event_timestamp.as_str().into(),
+            output::moment(&body.event_timestamp).into(),
             kind.into(),
             body.event_outcome.as_str().into(),
             body.resource().into(),

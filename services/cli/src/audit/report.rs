@@ -119,7 +119,7 @@ impl Report {
             for row in &self.rows {
                 table.row(vec![
                     row.index.to_string().into(),
-                    row.time.as_str().into(),
+                    output::moment(&row.time).into(),
                     row.kind.as_str().into(),
                     row.outcome.as_str().into(),
                     row.resource.as_str().into(),
