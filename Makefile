@@ -2,12 +2,46 @@
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/evenkeel/target
 
 CLUSTER := cargo run --quiet --package evenkeel-cluster --
+BUILD := cargo build --workspace --bins
+DEV := $(CARGO_TARGET_DIR)/debug/evenkeel-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help cluster-up cluster-down
+.PHONY: help up down restart status demo test lint cluster-up cluster-down
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## Start everything and leave it running; settings such as EVENKEEL_COOLDOWN=15s go to the services
+	@$(BUILD)
+	@$(DEV) up
+
+down: ## End everything and remove all it left, also after a crash
+	@$(BUILD) --quiet
+	@$(DEV) down
+
+restart: ## Start one service again, as it is built now: make restart SERVICE=controller
+	@$(if $(SERVICE),,$(error name it: make restart SERVICE=controller, executor or audit))
+	@$(BUILD)
+	@$(DEV) restart $(SERVICE)
+
+status: ## Show what runs
+	@$(DEV) status
+
+demo: ## Show one story from executions to proofs, and check that all of it is true
+	@$(BUILD)
+	@$(DEV) demo
+
+test: ## Run every test, on a real cluster that is ended afterwards
+	@$(CLUSTER) tools
+	@$(BUILD)
+	@$(DEV) up --tests
+	@cargo test --workspace --no-fail-fast; code=$$?; $(DEV) down --tests; exit $$code
+
+lint: ## Check format, lints, contracts and, with cargo-deny, dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --quiet --package evenkeel-test-contract --test contract protocol
+	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: dependencies were not checked"; fi
 
 cluster-up: ## Start a real Kubernetes on this machine and leave it running
 	@$(CLUSTER) up

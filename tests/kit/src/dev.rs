@@ -26,7 +26,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Start everything and leave it running. Starts again only what is missing or has changed.
-    Up,
+    Up {
+        /// Only the cluster that tests share.
+        #[arg(long)]
+        tests: bool,
+    },
     /// End everything, also what tests left behind, and remove all of it.
     Down {
         /// Only the cluster that tests share.
@@ -61,7 +65,8 @@ fn run(command: Command, begun: Instant) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            Command::Up => {
+            Command::Up { tests: true } => up::up_tests(&repository).await?,
+            Command::Up { tests: false } => {
                 let up = up::up(&repository).await?;
                 print!("{}", render::welcome(&up, begun.elapsed()));
             }

@@ -24,7 +24,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{
     Api, Client, Config, ResourceExt as _,
     api::PostParams,
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
 
 use crate::{
@@ -279,6 +279,13 @@ impl Environment {
         Ok(self.requests()?.into_iter().filter(|request| request.code == 403).collect())
     }
 
+    /// Shows how the logs of the services end.
+    pub(crate) fn show_logs(&self) {
+        for service in &self.services {
+            eprintln!("--- the log of {} ends\n{}", service.service(), service.log_tail());
+        }
+    }
+
     pub(crate) fn services(&self) -> &[ServiceProcess] {
         &self.services
     }
@@ -290,9 +297,7 @@ impl Drop for Environment {
             return;
         }
         if thread::panicking() {
-            for service in &self.services {
-                eprintln!("--- the log of {} ends\n{}", service.service(), service.log_tail());
-            }
+            self.show_logs();
             eprintln!("--- all logs are in {}", self.directory.display());
         }
         teardown::end(&self.repository, &self.directory, &self.record);
@@ -309,11 +314,24 @@ pub(crate) async fn place(
     tokio::task::spawn_blocking(move || Place::find_or_start(&repository, purpose, tier)).await?
 }
 
-/// An administrator's client.
-pub(crate) async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
+/// A client with the identity of a kubeconfig.
+pub async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
+    connect(kubeconfig, |_| {}).await
+}
+
+/// A client of the same cluster with a token as its only credential.
+pub async fn client_with_token(kubeconfig: &Path, token: &str) -> anyhow::Result<Client> {
+    connect(kubeconfig, |config| {
+        config.auth_info = AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() };
+    })
+    .await
+}
+
+async fn connect(kubeconfig: &Path, change: impl FnOnce(&mut Config)) -> anyhow::Result<Client> {
     tls::install_provider();
     let kubeconfig =
         Kubeconfig::read_from(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    change(&mut config);
     Ok(Client::try_from(config)?)
 }

@@ -124,7 +124,8 @@ impl Environment {
             anyhow::Ok(())
         };
         let heard = tokio::time::timeout(limit, listened).await;
-        heard.with_context(|| format!("{} was not told {wanted:?}, only {seen:?}", execution.name_any()))??;
+        heard
+            .with_context(|| format!("{} was not told {wanted:?}, only {seen:?}", execution.name_any()))??;
         Ok(seen)
     }
 }

@@ -15,7 +15,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -133,7 +133,8 @@ pub(crate) async fn install(client: &Client, repository: &Repository, spaces: &S
 pub(crate) async fn remove(client: &Client, repository: &Repository, spaces: &Spaces) -> anyhow::Result<()> {
     let executions: Api<evenkeel_api::WorkflowExecution> = Api::namespaced(client.clone(), &spaces.namespace);
     // Nobody is left to finalize them.
-    for execution in executions.list(&kube::api::ListParams::default()).await? {
+    let all = executions.list(&ListParams::default()).await.map(|list| list.items);
+    for execution in all.or_else(|error| code_is_fine(404, error).map(|()| Vec::new()))? {
         let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
         let released =
             executions.patch_metadata(&execution.name_any(), &PatchParams::default(), &release).await;

@@ -6,7 +6,7 @@ use evenkeel_kit::tls::Authority;
 
 use crate::{
     record::Record,
-    service::{self, Service, ServiceProcess, Variables},
+    service::{Service, ServiceProcess, Variables},
 };
 
 /// The cluster that tests share.
@@ -16,7 +16,7 @@ pub(crate) const TESTS: &str = "target/environments";
 
 /// A service of which only its directory is known.
 pub(crate) fn bare(directory: &Path, service: Service) -> ServiceProcess {
-    ServiceProcess::new(service, PathBuf::new(), Variables::new(), String::new(), directory)
+    ServiceProcess::new(service, Variables::new(), String::new(), directory)
 }
 
 /// Whether a service talks to the API server at all.
@@ -46,8 +46,7 @@ pub(crate) fn process(
     authority: &Authority,
     service: Service,
 ) -> anyhow::Result<ServiceProcess> {
-    let name = format!("evenkeel-{service}");
-    let security = authority.identity(&name)?;
+    let security = authority.identity(&format!("evenkeel-{service}"))?;
     let mut variables = record.settings.clone();
     let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
     let file = |path: Option<PathBuf>| path.map_or_else(String::new, |path| path.display().to_string());
@@ -75,5 +74,5 @@ pub(crate) fn process(
         }
     }
     let admin = format!("http://{}", admin_address(record, service));
-    Ok(ServiceProcess::new(service, service::program(&name)?, variables, admin, directory))
+    Ok(ServiceProcess::new(service, variables, admin, directory))
 }

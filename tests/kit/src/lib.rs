@@ -32,15 +32,17 @@ mod process;
 mod record;
 mod requests;
 mod service;
+mod shared;
 mod stand_in;
 mod teardown;
 pub mod traces;
 pub mod wait;
 
-pub use environment::Environment;
+pub use environment::{Environment, client, client_with_token};
 pub use launches::Launches;
 pub use options::Options;
 pub use place::Repository;
 pub use requests::Request;
 pub use service::{Service, ServiceProcess, Variables, program};
+pub use shared::{InUse, Shared, run};
 pub use stand_in::StandIn;

@@ -64,7 +64,6 @@ pub type Variables = BTreeMap<String, String>;
 /// One service of an environment.
 pub struct ServiceProcess {
     service: Service,
-    program: PathBuf,
     variables: Variables,
     admin: String,
     dir: PathBuf,
@@ -79,14 +78,8 @@ struct Record {
 }
 
 impl ServiceProcess {
-    pub(crate) fn new(
-        service: Service,
-        program: PathBuf,
-        variables: Variables,
-        admin: String,
-        dir: &Path,
-    ) -> Self {
-        Self { service, program, variables, admin, dir: dir.to_owned() }
+    pub(crate) fn new(service: Service, variables: Variables, admin: String, dir: &Path) -> Self {
+        Self { service, variables, admin, dir: dir.to_owned() }
     }
 
     /// Which service it is.
@@ -113,7 +106,7 @@ impl ServiceProcess {
     pub fn start(&self, extra: &[(&str, &str)]) -> anyhow::Result<()> {
         ensure!(self.running().is_none(), "{} runs already", self.service);
         let own = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let process = process::spawn(&self.program, own.chain(extra.iter().copied()), &self.log())?;
+        let process = process::spawn(&self.program()?, own.chain(extra.iter().copied()), &self.log())?;
         let fingerprint = self.fingerprint(extra)?;
         serde_json::to_writer(File::create(self.record_path())?, &Record { process, fingerprint })?;
         Ok(())
@@ -247,9 +240,14 @@ impl ServiceProcess {
         self.dir.join(format!("{}.json", self.service))
     }
 
+    fn program(&self) -> anyhow::Result<PathBuf> {
+        program(&format!("evenkeel-{}", self.service))
+    }
+
     fn fingerprint(&self, extra: &[(&str, &str)]) -> anyhow::Result<String> {
-        let file = fs::metadata(&self.program).with_context(|| format!("find {}", self.program.display()))?;
-        let all = format!("{:?}", (&self.program, file.len(), file.modified()?, &self.variables, extra));
+        let program = self.program()?;
+        let file = fs::metadata(&program)?;
+        let all = format!("{:?}", (&program, file.len(), file.modified()?, &self.variables, extra));
         Ok(hex::encode(Sha256::digest(all)))
     }
 }

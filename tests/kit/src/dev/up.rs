@@ -15,6 +15,7 @@ use crate::{
     environment::{self, Environment},
     identity,
     install::Spaces,
+    layout,
     place::{Place, Repository},
     ports,
     process::ProcessId,
@@ -67,6 +68,13 @@ pub(super) async fn up(repository: &Repository) -> anyhow::Result<Up> {
     let up = Up { environment, jaeger: jaeger.url(), tier, env_file };
     env_file::write(&up.env_file, &up.variables().await?)?;
     Ok(up)
+}
+
+/// Starts the cluster that tests share, before many of them would wait for it.
+pub(super) async fn up_tests(repository: &Repository) -> anyhow::Result<()> {
+    let tier = Tier::best();
+    eprintln!("{}", tier.1);
+    environment::place(repository, layout::TEST_CLUSTER, tier.0).await.map(drop)
 }
 
 /// The kept environment: as it was, if its cluster still is the same.
@@ -143,11 +151,12 @@ pub(super) async fn opened(repository: &Repository) -> anyhow::Result<Environmen
 /// Ends everything, also after a crash: from what the directories say alone.
 pub(super) fn down(repository: &Repository, only_tests: bool) -> anyhow::Result<()> {
     let begun = Instant::now();
-    if teardown::end_tests(repository)? {
-        step("the cluster of the tests is gone", begun);
-    }
+    let ended = teardown::end_tests(repository)?;
     if only_tests {
         return Ok(());
+    }
+    if ended {
+        step("the cluster of the tests is gone", begun);
     }
     let _lock = lock(repository)?;
     let directory = repository.file(DIRECTORY);
