@@ -1,1 +1,197 @@
-//! (to be written)
+//! The audit events of an execution, derived from what is stored and from nothing else: the same
+//! record always yields the same events, so they can be sent until they are acknowledged, by any
+//! process, at any time later.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    conditions::Millis,
+    failure::Reason,
+    go_duration,
+    moment::rfc3339,
+    phase::Phase,
+    record::{Failure, Record},
+};
+
+/// Category of every event here.
+pub const CATEGORY: &str = "workflowexecution";
+/// Who acts.
+pub const ACTOR: &str = "workflowexecution-controller";
+/// Longest correlation id that the log takes.
+const CORRELATION_MAX: usize = 255;
+
+/// One event that must be in the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Dotted type.
+    pub event_type: &'static str,
+    /// When it happened.
+    pub timestamp: Millis,
+    /// Whether it ended as intended.
+    pub succeeded: bool,
+    /// Ties the events of one incident together.
+    pub correlation_id: String,
+    /// Name of the execution.
+    pub resource_id: String,
+    /// Namespace of the execution.
+    pub namespace: String,
+    /// Trace of the execution.
+    pub trace_id: String,
+    /// Span that accepted it.
+    pub span_id: String,
+    /// Payload.
+    pub data: Map<String, Value>,
+}
+
+impl Event {
+    /// What was done: the last part of the type.
+    pub fn action(&self) -> &'static str {
+        self.event_type.rsplit('.').next().unwrap_or(self.event_type)
+    }
+}
+
+/// The events that must be in the log for a record, in their order.
+pub fn derive(record: &Record) -> Vec<Event> {
+    let status = &record.status;
+    let mut events = Vec::new();
+    if status.engine.is_some() {
+        let data = payload(record, "workflowexecution.selection.completed", Phase::Pending);
+        events.push(event(record, "workflowexecution.selection.completed", record.created, data));
+    }
+    if let Some(start) = status.start {
+        // The contract reports the phase in which the start was decided.
+        let mut data = payload(record, "workflowexecution.execution.started", Phase::Pending);
+        put_run(record, &mut data);
+        events.push(event(record, "workflowexecution.execution.started", start, data));
+    }
+    let completion = status.completion.unwrap_or(record.created);
+    match record.phase() {
+        Some(Phase::Completed) => {
+            let mut data = payload(record, "workflowexecution.workflow.completed", Phase::Completed);
+            put_run(record, &mut data);
+            put_times(record, &mut data);
+            events.push(event(record, "workflowexecution.workflow.completed", completion, data));
+        }
+        Some(Phase::Failed) => {
+            let mut data = payload(record, "workflowexecution.workflow.failed", Phase::Failed);
+            put_run(record, &mut data);
+            put_times(record, &mut data);
+            put_failure(status.failure.as_ref(), &mut data);
+            let failed = event(record, "workflowexecution.workflow.failed", completion, data);
+            events.push(Event { succeeded: false, ..failed });
+        }
+        _ => {}
+    }
+    events
+}
+
+fn event(record: &Record, event_type: &'static str, timestamp: Millis, data: Map<String, Value>) -> Event {
+    let incident = &record.spec.remediation_request;
+    let correlation = if incident.is_empty() { &record.name } else { incident };
+    Event {
+        event_type,
+        timestamp,
+        succeeded: true,
+        correlation_id: correlation.chars().take(CORRELATION_MAX).collect(),
+        resource_id: record.name.clone(),
+        namespace: record.namespace.clone(),
+        trace_id: record.trace_id.clone(),
+        span_id: record.span_id.clone(),
+        data,
+    }
+}
+
+fn payload(record: &Record, event_type: &str, phase: Phase) -> Map<String, Value> {
+    let spec = &record.spec;
+    let fields = [
+        ("event_type", event_type),
+        ("workflow_id", &spec.workflow_id),
+        ("workflow_version", &spec.workflow_version),
+        ("target_resource", &spec.target),
+        ("phase", phase.as_str()),
+        ("container_image", &spec.bundle),
+        ("execution_name", &record.name),
+    ];
+    fields.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect()
+}
+
+fn put_run(record: &Record, data: &mut Map<String, Value>) {
+    if let Some(name) = &record.status.run_name {
+        data.insert("pipelinerun_name".to_owned(), json!(name));
+    }
+    let parameters = digests(record.spec.effective_parameters());
+    if !parameters.is_empty() {
+        data.insert("parameters".to_owned(), json!(parameters));
+    }
+}
+
+/// The names of parameters with the SHA-256 of their values. The log keeps for ever what it was
+/// given, and parameters are where people put secrets; a digest still proves which value was used.
+fn digests(parameters: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let digest = |value: &str| format!("sha256:{}", hex::encode(Sha256::digest(value.as_bytes())));
+    parameters.into_iter().map(|(name, value)| (name, digest(&value))).collect()
+}
+
+fn put_times(record: &Record, data: &mut Map<String, Value>) {
+    let status = &record.status;
+    let times = [
+        ("started_at", status.start.map(rfc3339)),
+        ("completed_at", status.completion.map(rfc3339)),
+        ("duration", status.duration.map(go_duration::format)),
+    ];
+    for (key, value) in times {
+        if let Some(value) = value {
+            data.insert(key.to_owned(), json!(value));
+        }
+    }
+}
+
+fn put_failure(failure: Option<&Failure>, data: &mut Map<String, Value>) {
+    let reason = failure.map_or(Reason::Unknown, |failure| failure.reason);
+    // The log's set of reasons is older than the status's and has no word for this one.
+    let recorded = if reason == Reason::UnsupportedEngine { Reason::Unknown } else { reason };
+    data.insert("failure_reason".to_owned(), json!(recorded.as_str()));
+    data.insert("error_details".to_owned(), error_details(reason, failure));
+    let Some(failure) = failure else { return };
+    data.insert("failure_message".to_owned(), json!(failure.message));
+    if !failure.task_name.is_empty() {
+        data.insert("failed_task_name".to_owned(), json!(failure.task_name));
+    }
+}
+
+fn error_details(reason: Reason, failure: Option<&Failure>) -> Value {
+    let (code, retry_possible) = match reason {
+        Reason::ConfigurationError | Reason::Forbidden => ("ERR_WORKFLOW_NOT_FOUND", false),
+        Reason::ImagePullBackOff => ("ERR_IMAGE_PULL", true),
+        Reason::TaskFailed => {
+            ("ERR_PIPELINE_FAILED", !failure.is_some_and(|failure| failure.was_execution_failure))
+        }
+        Reason::OomKilled
+        | Reason::ResourceExhausted
+        | Reason::DeadlineExceeded
+        | Reason::UnsupportedEngine
+        | Reason::Unknown => ("ERR_PIPELINE_FAILED", true),
+    };
+    json!({
+        "component": CATEGORY,
+        "message": error_message(failure),
+        "code": code,
+        "retry_possible": retry_possible,
+    })
+}
+
+fn error_message(failure: Option<&Failure>) -> String {
+    let Some(failure) = failure else { return "no details are known".to_owned() };
+    let step = failure.step_name.as_deref().map(|step| format!(", step {step}")).unwrap_or_default();
+    match failure.task_name.as_str() {
+        "" => failure.message.clone(),
+        task => format!("task {task}{step} failed: {}", failure.message),
+    }
+}
+
+#[cfg(test)]
+#[path = "event/tests.rs"]
+mod tests;

@@ -3,10 +3,16 @@
 
 pub mod conditions;
 pub mod event;
+pub mod facts;
 pub mod failure;
+pub mod gate;
+pub mod go_duration;
+pub mod moment;
 pub mod phase;
 pub mod plan;
+pub mod record;
 pub mod release;
 pub mod start;
 pub mod summary;
 pub mod target;
+pub mod validate;

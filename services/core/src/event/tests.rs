@@ -1,0 +1,174 @@
+use super::*;
+use crate::record::{Spec, Status, StoredPhase};
+
+fn record(phase: Phase) -> Record {
+    Record {
+        namespace: "ops".to_owned(),
+        name: "we-1".to_owned(),
+        uid: "u-1".to_owned(),
+        created: 1_000,
+        trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
+        span_id: "b7ad6b7169203331".to_owned(),
+        spec: Spec {
+            remediation_request: "rr-1".to_owned(),
+            workflow_id: "restart".to_owned(),
+            workflow_version: "1.0.0".to_owned(),
+            bundle: "registry/restart:1".to_owned(),
+            target: "ns/Deployment/api".to_owned(),
+            parameters: [("TOKEN".to_owned(), "hunter2".to_owned())].into(),
+            ..Spec::default()
+        },
+        status: Status {
+            phase: StoredPhase::Known(phase),
+            engine: Some("job".to_owned()),
+            start: (phase != Phase::Pending).then_some(2_000),
+            completion: phase.is_terminal().then_some(92_000),
+            duration: phase.is_terminal().then_some(std::time::Duration::from_secs(90)),
+            run_name: Some("wfe-0123456789abcdef".to_owned()),
+            ..Status::default()
+        },
+        ..Record::default()
+    }
+}
+
+fn failure(reason: Reason, ran: bool) -> Failure {
+    Failure {
+        reason,
+        message: "exit 3".to_owned(),
+        task_index: 0,
+        task_name: "t1".to_owned(),
+        step_name: Some("main".to_owned()),
+        exit_code: Some(3),
+        at: 92_000,
+        ran_for: None,
+        summary: String::new(),
+        was_execution_failure: ran,
+    }
+}
+
+fn failed(reason: Reason, ran: bool) -> Event {
+    let mut record = record(Phase::Failed);
+    record.status.failure = Some(failure(reason, ran));
+    derive(&record).pop().unwrap()
+}
+
+#[test]
+fn a_run_yields_selection_start_and_completion_in_order() {
+    let events = derive(&record(Phase::Completed));
+    let seen: Vec<_> = events.iter().map(|e| (e.event_type, e.action(), e.timestamp, e.succeeded)).collect();
+    assert_eq!(
+        seen,
+        [
+            ("workflowexecution.selection.completed", "completed", 1_000, true),
+            ("workflowexecution.execution.started", "started", 2_000, true),
+            ("workflowexecution.workflow.completed", "completed", 92_000, true),
+        ]
+    );
+    assert!(events.iter().all(|event| event.correlation_id == "rr-1" && event.resource_id == "we-1"));
+}
+
+#[test]
+fn events_only_ever_grow_by_their_end() {
+    let running = derive(&record(Phase::Running));
+    let completed = derive(&record(Phase::Completed));
+    assert_eq!(running, completed[..running.len()]);
+    assert_eq!(running.len(), 2);
+}
+
+#[test]
+fn the_payload_names_itself_and_what_ran() {
+    for event in derive(&record(Phase::Completed)) {
+        assert_eq!(event.data["event_type"], event.event_type);
+        for (key, value) in [
+            ("workflow_id", "restart"),
+            ("workflow_version", "1.0.0"),
+            ("target_resource", "ns/Deployment/api"),
+            ("container_image", "registry/restart:1"),
+            ("execution_name", "we-1"),
+        ] {
+            assert_eq!(event.data[key], value);
+        }
+    }
+    let events = derive(&record(Phase::Completed));
+    let phases: Vec<_> = events.iter().map(|event| event.data["phase"].as_str().unwrap()).collect();
+    assert_eq!(phases, ["Pending", "Pending", "Completed"]);
+    assert_eq!(events[2].data["duration"], "1m30s");
+    assert_eq!(events[2].data["started_at"], "1970-01-01T00:00:02Z");
+    assert_eq!(events[2].data["pipelinerun_name"], "wfe-0123456789abcdef");
+}
+
+#[test]
+fn parameters_are_named_and_their_values_only_proved() {
+    let events = derive(&record(Phase::Completed));
+    let text = format!("{events:?}");
+    assert!(!text.contains("hunter2"));
+    assert_eq!(
+        events[1].data["parameters"]["TOKEN"],
+        "sha256:f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7"
+    );
+}
+
+#[test]
+fn an_invalid_specification_yields_the_failure_only() {
+    let mut record = record(Phase::Failed);
+    record.status = Status {
+        phase: StoredPhase::Known(Phase::Failed),
+        completion: Some(5_000),
+        failure: Some(failure(Reason::ConfigurationError, false)),
+        ..Status::default()
+    };
+    let events = derive(&record);
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].event_type, "workflowexecution.workflow.failed");
+    assert!(!events[0].succeeded);
+}
+
+#[test]
+fn nothing_is_derived_before_anything_is_settled() {
+    let mut record = record(Phase::Pending);
+    record.status = Status::default();
+    assert_eq!(derive(&record), []);
+}
+
+#[test]
+fn the_correlation_falls_back_to_the_execution_and_fits() {
+    let mut record = record(Phase::Running);
+    record.spec.remediation_request = String::new();
+    assert_eq!(derive(&record)[0].correlation_id, "we-1");
+    record.spec.remediation_request = "r".repeat(300);
+    assert_eq!(derive(&record)[0].correlation_id.len(), 255);
+}
+
+#[test]
+fn error_details_follow_the_table() {
+    for (reason, ran, recorded, code, retry) in [
+        (Reason::ConfigurationError, false, "ConfigurationError", "ERR_WORKFLOW_NOT_FOUND", false),
+        (Reason::Forbidden, false, "Forbidden", "ERR_WORKFLOW_NOT_FOUND", false),
+        (Reason::OomKilled, true, "OOMKilled", "ERR_PIPELINE_FAILED", true),
+        (Reason::ResourceExhausted, false, "ResourceExhausted", "ERR_PIPELINE_FAILED", true),
+        (Reason::DeadlineExceeded, true, "DeadlineExceeded", "ERR_PIPELINE_FAILED", true),
+        (Reason::ImagePullBackOff, false, "ImagePullBackOff", "ERR_IMAGE_PULL", true),
+        (Reason::TaskFailed, true, "TaskFailed", "ERR_PIPELINE_FAILED", false),
+        (Reason::TaskFailed, false, "TaskFailed", "ERR_PIPELINE_FAILED", true),
+        (Reason::UnsupportedEngine, false, "Unknown", "ERR_PIPELINE_FAILED", true),
+        (Reason::Unknown, true, "Unknown", "ERR_PIPELINE_FAILED", true),
+    ] {
+        let data = failed(reason, ran).data;
+        assert_eq!(data["failure_reason"], recorded);
+        assert_eq!(data["error_details"]["code"], code, "{reason:?}");
+        assert_eq!(data["error_details"]["retry_possible"], retry, "{reason:?}");
+        assert_eq!(data["error_details"]["component"], "workflowexecution");
+        assert!(data["error_details"]["message"].as_str().unwrap().contains("t1"));
+        assert_eq!(data["failed_task_name"], "t1");
+        assert_eq!(data["failure_message"], "exit 3");
+    }
+}
+
+#[test]
+fn a_failure_without_details_is_still_recorded() {
+    let mut record = record(Phase::Failed);
+    record.status.failure = None;
+    let event = derive(&record).pop().unwrap();
+    assert_eq!(event.data["error_details"]["code"], "ERR_PIPELINE_FAILED");
+    assert_eq!(event.data["error_details"]["retry_possible"], true);
+}

@@ -1,0 +1,80 @@
+//! Nothing has started yet.
+
+use super::{Answers, Decision, Effect, Observed, Reading, ReleaseAnswer, StartAnswer, notice, wait, write};
+use crate::{
+    conditions::Millis,
+    facts::{Lock, Refusal},
+    failure::{self, Reason},
+    gate, validate,
+};
+
+/// How long to wait when the lock keeps moving.
+const MOVED_WAIT: Millis = 50;
+/// How long to wait for the removal of what a refused start left behind.
+const REMOVING_WAIT: Millis = 250;
+
+pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
+    let resolved = match validate::resolve(&observed.record.spec) {
+        Ok(resolved) => resolved,
+        Err(problem) => {
+            let message = problem.to_string();
+            let told = notice::validation_failed("the specification is not valid", &message);
+            return write::never_started(observed, Reason::ConfigurationError, message, Some(told), now);
+        }
+    };
+    match &observed.answers {
+        Answers { start: Some(StartAnswer::Started { facts, adopted }), .. } => {
+            return write::running(observed, &resolved, facts, *adopted, now);
+        }
+        Answers { start: Some(StartAnswer::Refused(refusal)), release, .. } => {
+            return refused(observed, refusal, release.as_ref(), now);
+        }
+        Answers { start: Some(StartAnswer::Busy { holder }), .. } => {
+            return wait::explained(observed, gate::busy(&observed.record.spec.target, holder), now);
+        }
+        Answers { start: Some(StartAnswer::Moved), .. } => return wait::quiet(MOVED_WAIT),
+        Answers { start: Some(StartAnswer::Unavailable(why)), .. } => {
+            return wait::for_executor(observed, why, now);
+        }
+        Answers { start: None, .. } => {}
+    }
+    let lock = match &observed.lock {
+        Reading::Found(lock) => lock,
+        Reading::Unavailable(why) => return wait::for_executor(observed, why, now),
+        Reading::Unread | Reading::Absent => {
+            return wait::for_executor(observed, "no reading of the lock", now);
+        }
+    };
+    // A launch whose status was never written is carried on, whatever the gates say by now.
+    if let Some(facts) = lock.launched_run(&observed.record.uid) {
+        return write::running(observed, &resolved, facts, true, now);
+    }
+    match gate::hold(observed, now) {
+        Some(hold) => wait::explained(observed, hold, now),
+        None => start(lock),
+    }
+}
+
+fn start(lock: &Lock) -> Decision {
+    Decision::Act(Effect::Start { expected_token: lock.token })
+}
+
+/// Before a refusal becomes final, the attempt is released: that fences every start of it that may
+/// still be under way, so nothing can go live after its status says that nothing ran.
+fn refused(
+    observed: &Observed<'_>,
+    refusal: &Refusal,
+    release: Option<&ReleaseAnswer>,
+    now: Millis,
+) -> Decision {
+    match release {
+        None => Decision::Act(Effect::Release),
+        Some(ReleaseAnswer::Removing) => wait::quiet(REMOVING_WAIT),
+        Some(ReleaseAnswer::Unavailable(why)) => wait::for_executor(observed, why, now),
+        Some(ReleaseAnswer::Released) => {
+            let told = notice::validation_failed("the executor refused to start it", &refusal.message);
+            let reason = failure::of_refusal(refusal.kind);
+            write::never_started(observed, reason, refusal.message.clone(), Some(told), now)
+        }
+    }
+}

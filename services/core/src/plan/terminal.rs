@@ -1,0 +1,69 @@
+//! The execution ended: its target rests, then the lock is given up exactly once.
+
+use super::{Audit, Decision, Effect, Observed, ReleaseAnswer, Wait, notice, wait, write};
+use crate::{
+    conditions::{Millis, is_false, kind},
+    target::Target,
+};
+
+/// How long to wait for the run's removal when nothing is heard of it.
+const REMOVING_WAIT: Millis = 250;
+/// How long to wait for an acknowledgement that is on its way; its arrival ends the wait.
+const AUDIT_WAIT: Millis = 5_000;
+/// A release this close carries the acknowledgement too, so that it needs no write of its own.
+const RELEASE_IS_CLOSE: Millis = 10_000;
+
+pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
+    let record = observed.record;
+    if record.holds(kind::RELEASED) {
+        return report_audit(observed, None, now);
+    }
+    let due = release_due(observed);
+    if now < due {
+        return report_audit(observed, Some(due), now);
+    }
+    if Target::parse(&record.spec.target).is_err() {
+        return write::released(observed, now);
+    }
+    // An acknowledgement on its way arrives in moments and saves a write; one that fails does not.
+    if observed.audit == Audit::Pending && observed.answers.release.is_none() {
+        return wait::quiet(AUDIT_WAIT);
+    }
+    match &observed.answers.release {
+        None => Decision::Act(Effect::Release),
+        Some(ReleaseAnswer::Removing) => wait::quiet(REMOVING_WAIT),
+        Some(ReleaseAnswer::Released) => write::released(observed, now),
+        Some(ReleaseAnswer::Unavailable(why)) => {
+            let notices = vec![notice::cleanup_failed("after the cooldown", why)];
+            Decision::Wait(Wait { millis: wait::backoff(observed.failures), notices })
+        }
+    }
+}
+
+/// When the lock is given up: after the cooldown, or at once when nothing ran.
+fn release_due(observed: &Observed<'_>) -> Millis {
+    let record = observed.record;
+    let end = record.status.completion.unwrap_or(record.created);
+    if record.was_executed() { end + observed.settings.cooldown_millis() } else { end }
+}
+
+/// Keeps `AuditRecorded` true to what the log acknowledged, with as few writes as that takes.
+fn report_audit(observed: &Observed<'_>, release_due: Option<Millis>, now: Millis) -> Decision {
+    let record = observed.record;
+    let is_told = match observed.audit {
+        Audit::Pending => {
+            return wait::quiet(release_due.map_or(AUDIT_WAIT, |due| (due - now).min(AUDIT_WAIT)));
+        }
+        Audit::Acknowledged => {
+            record.holds(kind::AUDIT_RECORDED) || release_due.is_some_and(|due| due - now < RELEASE_IS_CLOSE)
+        }
+        Audit::Off | Audit::Failing | Audit::Refused => {
+            is_false(&record.status.conditions, kind::AUDIT_RECORDED)
+        }
+    };
+    match release_due {
+        _ if !is_told => write::audit(observed, now),
+        Some(due) => wait::quiet(due - now),
+        None => Decision::Rest,
+    }
+}

@@ -1,0 +1,165 @@
+//! The end: release, acknowledgement, deletion.
+
+use super::*;
+
+fn ended(phase: Phase, audit: Audit) -> Case {
+    Case { audit, ..Case::new(Some(phase)) }
+}
+
+fn over(audit: Audit) -> Case {
+    let mut case = ended(Phase::Completed, audit);
+    case.record.status.completion = Some(NOW - 300_000);
+    case
+}
+
+fn deleting(phase: Option<Phase>, audit: Audit) -> Case {
+    let mut case = Case { audit, ..Case::new(phase) };
+    case.record.deleting = true;
+    case
+}
+
+#[test]
+fn the_lock_is_kept_until_the_cooldown_is_over() {
+    let case = ended(Phase::Completed, Audit::Acknowledged).with(kind::AUDIT_RECORDED, true);
+    assert_eq!(case.wait(), 290_000);
+    assert_eq!(over(Audit::Acknowledged).plan(), Decision::Act(Effect::Release));
+}
+
+#[test]
+fn what_never_ran_is_released_at_once() {
+    let case = ended(Phase::Failed, Audit::Acknowledged);
+    assert_eq!(case.plan(), Decision::Act(Effect::Release));
+}
+
+#[test]
+fn a_release_is_recorded_once_with_the_acknowledgement() {
+    let mut case = over(Audit::Acknowledged);
+    case.answers.release = Some(ReleaseAnswer::Removing);
+    assert_eq!(case.wait(), 250);
+    case.answers.release = Some(ReleaseAnswer::Released);
+    let write = case.write();
+    assert_eq!(condition(&write, kind::RELEASED), ("True", "LockReleased"));
+    assert_eq!(condition(&write, kind::AUDIT_RECORDED), ("True", "AuditSucceeded"));
+    assert_eq!(reasons(&write), ["LockReleased"]);
+    case.record.status = write.status;
+    case.answers = Answers::default();
+    assert_eq!(case.plan(), Decision::Rest);
+    assert!(case.record.is_settled());
+}
+
+#[test]
+fn a_release_waits_for_an_acknowledgement_on_its_way_but_not_for_one_that_fails() {
+    assert_eq!(over(Audit::Pending).wait(), 5_000);
+    for audit in [Audit::Failing, Audit::Off, Audit::Refused] {
+        let mut case = over(audit);
+        assert_eq!(case.plan(), Decision::Act(Effect::Release), "{audit:?}");
+        case.answers.release = Some(ReleaseAnswer::Released);
+        assert_eq!(condition(&case.write(), kind::AUDIT_RECORDED), ("False", "AuditFailed"));
+    }
+}
+
+#[test]
+fn a_release_that_fails_is_told_and_tried_again() {
+    let mut case = over(Audit::Acknowledged);
+    case.answers.release = Some(ReleaseAnswer::Unavailable("UNAVAILABLE".to_owned()));
+    let Decision::Wait(wait) = case.plan() else { panic!() };
+    assert_eq!((wait.millis, wait.notices[0].reason), (100, "CleanupFailed"));
+    assert!(wait.notices[0].note.contains("cooldown"));
+}
+
+#[test]
+fn a_failing_audit_is_told_once_and_so_is_its_recovery() {
+    let mut case = ended(Phase::Completed, Audit::Failing);
+    let write = case.write();
+    assert_eq!(condition(&write, kind::AUDIT_RECORDED), ("False", "AuditFailed"));
+    case.record.status = write.status;
+    assert_eq!(case.wait(), 290_000);
+    case.audit = Audit::Acknowledged;
+    let write = case.write();
+    assert_eq!(condition(&write, kind::AUDIT_RECORDED), ("True", "AuditSucceeded"));
+    case.record.status = write.status;
+    assert_eq!(case.wait(), 290_000);
+}
+
+#[test]
+fn an_acknowledgement_shortly_before_the_release_is_left_to_the_release() {
+    let mut case = ended(Phase::Completed, Audit::Acknowledged);
+    case.record.status.completion = Some(NOW - 295_000);
+    assert_eq!(case.wait(), 5_000);
+}
+
+#[test]
+fn a_released_execution_still_gets_its_acknowledgement() {
+    let mut case = ended(Phase::Failed, Audit::Pending).released();
+    assert_eq!(case.wait(), 5_000);
+    case.audit = Audit::Acknowledged;
+    assert_eq!(condition(&case.write(), kind::AUDIT_RECORDED), ("True", "AuditSucceeded"));
+}
+
+#[test]
+fn a_terminal_execution_without_a_completion_time_is_released_by_its_creation() {
+    let mut case = ended(Phase::Completed, Audit::Acknowledged);
+    case.record.status.completion = None;
+    case.record.created = NOW - 400_000;
+    assert_eq!(case.plan(), Decision::Act(Effect::Release));
+}
+
+#[test]
+fn a_deleted_execution_is_released_recorded_and_let_go() {
+    for phase in [None, Some(Phase::Running), Some(Phase::Completed)] {
+        let mut case = deleting(phase, Audit::Acknowledged);
+        assert_eq!(case.plan(), Decision::Act(Effect::Release), "{phase:?}");
+        case.answers.release = Some(ReleaseAnswer::Removing);
+        assert_eq!(case.wait(), 250);
+        case.answers.release = Some(ReleaseAnswer::Released);
+        let Decision::Act(Effect::Finish { notices }) = case.plan() else { panic!() };
+        assert_eq!(notices[0].reason, "WorkflowExecutionDeleted");
+        let told = phase.unwrap_or(Phase::Pending).as_str();
+        assert!(notices[0].note.contains(told));
+    }
+}
+
+#[test]
+fn a_deleted_execution_starts_nothing() {
+    let mut case = deleting(None, Audit::Acknowledged);
+    case.lock = Reading::Found(Lock { token: 7, ..Lock::default() });
+    assert_eq!(case.plan(), Decision::Act(Effect::Release));
+    case.record.has_finalizer = false;
+    assert_eq!(case.plan(), Decision::Rest);
+}
+
+#[test]
+fn a_deleted_execution_with_an_unrecorded_launch_is_recorded_first() {
+    let mut case = deleting(None, Audit::Acknowledged);
+    case.lock = Reading::Found(Lock { token: 7, run: Some(facts(RunState::Running)), ..Lock::default() });
+    assert_eq!(case.write().transition.unwrap().to, Phase::Running);
+}
+
+#[test]
+fn deletion_waits_for_the_record_but_not_for_what_was_refused() {
+    for (audit, waits) in
+        [(Audit::Pending, true), (Audit::Acknowledged, false), (Audit::Refused, false), (Audit::Off, false)]
+    {
+        let case = deleting(Some(Phase::Completed), audit).released();
+        assert_eq!(matches!(case.plan(), Decision::Wait(_)), waits, "{audit:?}");
+    }
+    let mut case = deleting(Some(Phase::Completed), Audit::Failing).released();
+    case.record.status = case.write().status;
+    assert_eq!(case.wait(), 5_000);
+}
+
+#[test]
+fn deletion_of_what_never_had_a_target_asks_nobody() {
+    let mut case = deleting(None, Audit::Acknowledged);
+    case.record.spec.target = "nowhere".to_owned();
+    assert!(matches!(case.plan(), Decision::Act(Effect::Finish { .. })));
+}
+
+#[test]
+fn a_finalizer_never_goes_while_the_executor_may_hold_something() {
+    let mut case = deleting(Some(Phase::Running), Audit::Acknowledged);
+    case.failures = 9;
+    case.answers.release = Some(ReleaseAnswer::Unavailable("UNAVAILABLE".to_owned()));
+    let Decision::Wait(wait) = case.plan() else { panic!() };
+    assert!(wait.notices[0].note.contains("finalization"));
+}

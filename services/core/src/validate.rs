@@ -1,0 +1,121 @@
+//! What an execution needs in order to be run at all, checked in a fixed order: the first problem
+//! is the one that is told.
+
+use crate::{
+    go_duration,
+    record::Spec,
+    target::{Target, TargetError},
+};
+
+/// Why an execution cannot be run as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// There is nothing to run.
+    #[error("spec.workflowRef.executionBundle is required: it names what the engine runs")]
+    NoBundle,
+    /// There is nothing to act on, or it cannot be understood.
+    #[error("spec.targetResource has no usable format: {0}")]
+    Target(#[from] TargetError),
+    /// The timeout cannot be understood.
+    #[error("spec.executionConfig.timeout '{0}' is not a duration such as 10m or 1h30m")]
+    Timeout(String),
+    /// Nothing says which engine runs it.
+    #[error("workflow '{0}' names no engine: set spec.workflowRef.executionEngine, for example to 'job'")]
+    NoEngine(String),
+}
+
+/// What is settled about a workflow before it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Engine that runs it.
+    pub engine: String,
+    /// ServiceAccount that it runs as; none for the namespace's default.
+    pub service_account: Option<String>,
+}
+
+/// Checks what was asked for.
+pub fn validate(spec: &Spec) -> Result<(), Problem> {
+    if spec.bundle.is_empty() {
+        return Err(Problem::NoBundle);
+    }
+    Target::parse(&spec.target)?;
+    match &spec.timeout {
+        Some(text) if go_duration::parse(text).is_none_or(|timeout| timeout.is_zero()) => {
+            Err(Problem::Timeout(text.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Settles which engine runs the workflow, and as whom.
+pub fn resolve(spec: &Spec) -> Result<Resolved, Problem> {
+    validate(spec)?;
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let engine = given(&spec.engine).ok_or_else(|| Problem::NoEngine(spec.workflow_id.clone()))?;
+    Ok(Resolved { engine, service_account: given(&spec.service_account) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(bundle: &str, target: &str) -> Spec {
+        Spec {
+            bundle: bundle.to_owned(),
+            target: target.to_owned(),
+            engine: Some("job".to_owned()),
+            ..Spec::default()
+        }
+    }
+
+    fn problem(spec: &Spec) -> String {
+        validate(spec).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_bundle_is_checked_before_the_target() {
+        let text = problem(&spec("", ""));
+        assert!(text.contains("executionBundle") && text.contains("required"), "{text}");
+    }
+
+    #[test]
+    fn a_target_of_the_wrong_shape_is_told_with_its_parts_and_both_formats() {
+        for (target, parts) in [("default", "1"), ("a/b/c/d", "4")] {
+            let text = problem(&spec("image", target));
+            assert!(text.contains("format") && text.contains(parts), "{text}");
+        }
+        assert!(problem(&spec("image", "")).contains("targetResource"));
+    }
+
+    #[test]
+    fn an_empty_part_is_told_by_its_position() {
+        for (target, position) in [("/deployment/x", "0"), ("default//x", "1"), ("a/", "1"), ("a/b/", "2")] {
+            let text = problem(&spec("image", target));
+            assert!(text.contains(position) && text.contains("empty"), "{text}");
+        }
+    }
+
+    #[test]
+    fn both_formats_pass() {
+        for target in ["node/worker-node-1", "default/deployment/nginx"] {
+            assert_eq!(validate(&spec("image", target)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_timeout_must_be_a_duration_above_zero() {
+        for (timeout, fine) in [("10m", true), ("soon", false), ("0s", false), ("", false)] {
+            let spec = Spec { timeout: Some(timeout.to_owned()), ..spec("image", "a/b") };
+            assert_eq!(validate(&spec).is_ok(), fine, "{timeout}");
+        }
+    }
+
+    #[test]
+    fn an_engine_is_never_guessed() {
+        for engine in [None, Some(String::new())] {
+            let spec = Spec { engine, workflow_id: "restart".to_owned(), ..spec("image", "a/b") };
+            let text = resolve(&spec).unwrap_err().to_string();
+            assert!(text.contains("restart") && text.contains("executionEngine"), "{text}");
+        }
+    }
+}
