@@ -1,6 +1,7 @@
 //! WorkflowExecutions as read from the cluster, and what their fields mean to people.
 
 use evenkeel_api::{WorkflowExecution, WorkflowExecutionStatus};
+use evenkeel_core::{conditions::kind, phase::Phase};
 use evenkeel_kit::trace::{Carrier, TRACEPARENT_ANNOTATION};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -68,7 +69,7 @@ impl Execution {
 
     /// Whether it has ended.
     pub fn is_terminal(&self) -> bool {
-        matches!(self.phase(), "Completed" | "Failed")
+        Phase::parse(self.phase()).is_some_and(Phase::is_terminal)
     }
 
     /// What the controller wrote.
@@ -87,9 +88,9 @@ impl Execution {
         resolved.or(self.typed.spec.workflow_ref.execution_engine.as_deref())
     }
 
-    /// The gate that keeps it waiting; none when it does not wait.
+    /// What it waits for; none when it does not wait.
     pub fn waiting(&self) -> Option<&Condition> {
-        self.condition(WAITING).filter(|condition| condition.status == "True" && self.phase() == "Pending")
+        self.condition(kind::BLOCKED).filter(|condition| condition.status == "True")
     }
 
     /// How long it ran, or has been running.
@@ -133,33 +134,30 @@ impl Execution {
 
     /// One line that says what is going on.
     pub fn detail(&self) -> String {
-        let status = self.status();
+        let waiting = self.waiting().map(|gate| format!("waiting: {} ({})", gate.message, gate.reason));
         match self.phase() {
-            "Running" => {
-                let run = status.and_then(|status| status.execution_ref.as_ref());
-                let run = run.map_or_else(String::new, |run| format!("{} ", run.name));
-                let tasks = status.and_then(|status| status.execution_status.as_ref());
-                let tasks = tasks.and_then(|tasks| Some((tasks.completed_tasks?, tasks.total_tasks?)));
-                let tasks =
-                    tasks.map_or_else(String::new, |(done, all)| format!(", {done} of {all} tasks done"));
-                format!("{run}on {}{tasks}", self.typed.spec.target_resource)
-            }
+            "Running" => [Some(self.run()), waiting].into_iter().flatten().collect::<Vec<_>>().join("; "),
             "Completed" => {
-                let duration = status.and_then(|status| status.duration.clone());
+                let duration = self.status().and_then(|status| status.duration.as_ref());
                 duration.map_or_else(|| "done".to_owned(), |duration| format!("in {duration}"))
             }
             "Failed" => self.failure(),
             "Unreadable" => self.unreadable.clone().unwrap_or_default(),
-            _ => self.waiting().map_or_else(
-                || "not started yet".to_owned(),
-                |gate| format!("waiting: {} ({})", gate.message, gate.reason),
-            ),
+            _ => waiting.unwrap_or_else(|| "not started yet".to_owned()),
         }
     }
-}
 
-/// Condition that says which gate keeps an execution from starting.
-pub const WAITING: &str = "Blocked";
+    /// The run, what it acts on, and how far it is.
+    fn run(&self) -> String {
+        let status = self.status();
+        let run = status.and_then(|status| status.execution_ref.as_ref());
+        let run = run.map_or_else(String::new, |run| format!("{} ", run.name));
+        let tasks = status.and_then(|status| status.execution_status.as_ref());
+        let tasks = tasks.and_then(|tasks| Some((tasks.completed_tasks?, tasks.total_tasks?)));
+        let tasks = tasks.map_or_else(String::new, |(done, all)| format!(", {done} of {all} tasks done"));
+        format!("{run}on {}{tasks}", self.typed.spec.target_resource)
+    }
+}
 
 /// The kind, for the untyped client.
 pub fn resource() -> ApiResource {
