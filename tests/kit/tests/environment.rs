@@ -1,5 +1,7 @@
 //! The environment itself, on a real cluster.
 
+#![allow(clippy::unwrap_used)] // a helper that fails fails its test
+
 use std::time::Duration;
 
 use evenkeel_test_kit::{Environment, Options, Service, StandIn, client_with_token, wait};

@@ -1,44 +1,31 @@
 //! The record of an execution, verified by the command that auditors use.
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail, ensure};
-use evenkeel_proto::audit::v1::ListEventsRequest;
 
 use super::up::Up;
-use crate::service;
+use crate::{evidence::AuditEvent, service};
 
 const LIMIT: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Waits until the record of an execution has an event of this type. All types it has then.
-pub(super) async fn until(up: &Up, execution: &str, wanted: &str) -> anyhow::Result<Vec<String>> {
-    let environment = &up.environment;
-    let mut client = environment.audit()?;
-    let begun = std::time::Instant::now();
+/// Waits until the record of an execution has an event of this type.
+pub(super) async fn until(up: &Up, execution: &str, wanted: &str) -> anyhow::Result<()> {
+    let begun = Instant::now();
     loop {
-        let request = ListEventsRequest {
-            resource_id: execution.to_owned(),
-            namespace: environment.namespace().to_owned(),
-            ..ListEventsRequest::default()
-        };
-        let entries = client.list_events(request).await?.into_inner().entries;
-        let types: Vec<String> = entries.iter().filter_map(|entry| event_type(&entry.body)).collect();
-        if types.iter().any(|it| it == wanted) {
-            return Ok(types);
+        let events = up.environment.audit_events(execution).await?;
+        if events.iter().any(|event| event.kind() == wanted) {
+            return Ok(());
         }
-        ensure!(
-            begun.elapsed() < LIMIT,
-            "the log has no {wanted} of {execution} after {LIMIT:?}, only {types:?}"
-        );
+        let types: Vec<&str> = events.iter().map(AuditEvent::kind).collect();
+        ensure!(begun.elapsed() < LIMIT, "after {LIMIT:?} the log has only {types:?}");
         // The log tells nobody of new entries.
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-fn event_type(body: &[u8]) -> Option<String> {
-    let event: serde_json::Value = serde_json::from_slice(body).ok()?;
-    Some(event["event_type"].as_str()?.to_owned())
 }
 
 /// Runs `evenkeel audit verify` as a person would. What it printed, if everything is proved.
