@@ -1,0 +1,365 @@
+//! The world that the machine of tests lives in.
+
+use std::collections::BTreeSet;
+
+use super::{
+    super::{fixtures::*, *},
+    Action, EXECUTIONS, TARGETS,
+};
+use crate::{
+    conditions::kind,
+    event::{Event, derive},
+    facts::{Owner, RunState},
+    gate::Past,
+};
+
+pub(super) struct Execution {
+    pub(super) record: Record,
+    pub(super) version: u64,
+    exists: bool,
+    launches: u32,
+    failures: u32,
+    moves: u32,
+    ended: Option<(Status, bool)>,
+}
+
+#[derive(Default)]
+struct Slot {
+    token: i64,
+    holder: Option<usize>,
+    since: Millis,
+    released: Option<usize>,
+    run: Option<(usize, RunState)>,
+}
+
+pub(super) struct World {
+    pub(super) now: Millis,
+    pub(super) executions: Vec<Execution>,
+    slots: Vec<Slot>,
+    sent: Vec<(usize, i64)>,
+    paused: Vec<(usize, u64, Decision)>,
+    log: Vec<(usize, &'static str)>,
+    acknowledged: BTreeSet<(usize, &'static str)>,
+    executor_up: bool,
+    audit_up: bool,
+}
+
+fn slot_of(who: usize) -> usize {
+    who % TARGETS
+}
+
+fn owner_of(who: usize) -> Owner {
+    Owner { uid: format!("uid-{who}"), ..Owner::default() }
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let execution = |who| {
+            let mut record = Case::new(None).record;
+            record.has_finalizer = false;
+            record.uid = format!("uid-{who}");
+            record.name = format!("we-{who}");
+            record.spec.target = format!("Node/{}", slot_of(who));
+            Execution { record, version: 0, exists: true, launches: 0, failures: 0, moves: 0, ended: None }
+        };
+        Self {
+            now: NOW,
+            executions: (0..EXECUTIONS).map(execution).collect(),
+            slots: (0..TARGETS).map(|_| Slot::default()).collect(),
+            sent: Vec::new(),
+            paused: Vec::new(),
+            log: Vec::new(),
+            acknowledged: BTreeSet::new(),
+            executor_up: true,
+            audit_up: true,
+        }
+    }
+
+    fn facts(&self, who: usize, state: RunState) -> Facts {
+        let state_facts = facts(state);
+        Facts {
+            owner: owner_of(who),
+            start: Some(self.now),
+            completion: state.is_finished().then_some(self.now),
+            reason: if state == RunState::Failed { "BackoffLimitExceeded" } else { "" }.to_owned(),
+            ..state_facts
+        }
+    }
+
+    fn lock(&self, who: usize) -> Reading<Lock> {
+        if !self.executor_up {
+            return Reading::Unavailable("UNAVAILABLE".to_owned());
+        }
+        let slot = &self.slots[slot_of(who)];
+        Reading::Found(Lock {
+            token: slot.token,
+            holder: slot.holder.map(owner_of),
+            held_since: slot.holder.map(|_| slot.since),
+            run: slot.run.map(|(owner, state)| self.facts(owner, state)),
+        })
+    }
+
+    fn run(&self, who: usize) -> Reading<Facts> {
+        if !self.executor_up {
+            return Reading::Unavailable("UNAVAILABLE".to_owned());
+        }
+        match self.slots[slot_of(who)].run {
+            Some((owner, state)) if owner == who => Reading::Found(self.facts(who, state)),
+            _ => Reading::Absent,
+        }
+    }
+
+    fn audit(&self, who: usize) -> Audit {
+        let known = |event: &Event| self.acknowledged.contains(&(who, event.event_type));
+        match derive(&self.executions[who].record).iter().all(known) {
+            true => Audit::Acknowledged,
+            false if self.audit_up => Audit::Pending,
+            false => Audit::Failing,
+        }
+    }
+
+    fn history(&self, who: usize) -> Vec<Past> {
+        let past = |(other, execution): (usize, &Execution)| {
+            let record = &execution.record;
+            let same = execution.exists && other != who && slot_of(other) == slot_of(who);
+            (same && record.is_terminal()).then(|| Past {
+                uid: record.uid.clone(),
+                name: record.name.clone(),
+                completion: record.status.completion.unwrap_or(0),
+                executed: record.was_executed(),
+            })
+        };
+        self.executions.iter().enumerate().filter_map(past).collect()
+    }
+
+    fn decide(&self, who: usize, answers: &Answers) -> Decision {
+        let record = &self.executions[who].record;
+        let need = needs(record);
+        let observed = Observed {
+            record,
+            lock: if need == Need::Lock { self.lock(who) } else { Reading::Unread },
+            run: if need == Need::Run { self.run(who) } else { Reading::Unread },
+            history: &self.history(who),
+            audit: self.audit(who),
+            answers: answers.clone(),
+            failures: self.executions[who].failures,
+            settings: &settings(),
+        };
+        plan(&observed, self.now)
+    }
+
+    pub(super) fn reconcile(&mut self, who: usize, steps: usize) {
+        let mut answers = Answers::default();
+        for _ in 0..steps {
+            if !self.executions[who].exists {
+                return;
+            }
+            let decision = self.decide(who, &answers);
+            let version = self.executions[who].version;
+            if !self.apply(who, version, &decision, &mut answers) {
+                return;
+            }
+        }
+    }
+
+    /// Carries a decision out; false when there is nothing to go on with.
+    fn apply(&mut self, who: usize, version: u64, decision: &Decision, answers: &mut Answers) -> bool {
+        match decision {
+            Decision::Rest => false,
+            Decision::Wait(_) => {
+                let failed = !self.executor_up;
+                self.executions[who].failures = if failed { self.executions[who].failures + 1 } else { 0 };
+                false
+            }
+            Decision::Write(write) => {
+                *answers = Answers::default();
+                self.store(who, version, |execution| {
+                    execution.record.status = write.status.clone();
+                    execution.moves += u32::from(write.transition.is_some());
+                })
+            }
+            Decision::Act(Effect::Accept) => {
+                self.store(who, version, |execution| execution.record.has_finalizer = true)
+            }
+            Decision::Act(Effect::Finish { .. }) => {
+                self.store(who, version, |execution| execution.exists = false)
+            }
+            Decision::Act(Effect::Start { expected_token }) => {
+                self.sent.push((who, *expected_token));
+                answers.start = Some(self.start(who, *expected_token));
+                true
+            }
+            Decision::Act(Effect::Cancel { .. }) => {
+                answers.cancel = Some(CancelAnswer::Done);
+                true
+            }
+            Decision::Act(Effect::Release) => {
+                answers.release = Some(self.release(who));
+                true
+            }
+        }
+    }
+
+    fn store(&mut self, who: usize, version: u64, change: impl FnOnce(&mut Execution)) -> bool {
+        let execution = &mut self.executions[who];
+        if execution.version != version || !execution.exists {
+            return false;
+        }
+        change(execution);
+        execution.version += 1;
+        if execution.record.deleting && !execution.record.has_finalizer {
+            execution.exists = false;
+        }
+        execution.exists
+    }
+
+    fn start(&mut self, who: usize, expected: i64) -> StartAnswer {
+        if !self.executor_up {
+            return StartAnswer::Unavailable("UNAVAILABLE".to_owned());
+        }
+        let now = self.now;
+        let slot = &mut self.slots[slot_of(who)];
+        if slot.token != expected {
+            return StartAnswer::Moved;
+        }
+        let foreign_run = slot.run.filter(|(owner, _)| *owner != who && slot.released != Some(*owner));
+        if slot.holder.is_some_and(|holder| holder != who)
+            && (foreign_run.is_some() || now - slot.since < 30_000)
+        {
+            return StartAnswer::Busy { holder: "somebody".to_owned() };
+        }
+        if slot.holder != Some(who) {
+            *slot = Slot {
+                token: slot.token + 1,
+                holder: Some(who),
+                since: now,
+                released: slot.released,
+                run: slot.run,
+            };
+        }
+        if let Some((owner, _)) = foreign_run {
+            slot.holder = Some(owner);
+            slot.token += 1;
+            return StartAnswer::Busy { holder: "somebody".to_owned() };
+        }
+        let adopted = slot.run.is_some_and(|(owner, _)| owner == who);
+        if !adopted {
+            slot.run = Some((who, RunState::Running));
+            self.executions[who].launches += 1;
+        }
+        let (_, state) = self.slots[slot_of(who)].run.unwrap();
+        StartAnswer::Started { facts: Box::new(self.facts(who, state)), adopted }
+    }
+
+    fn release(&mut self, who: usize) -> ReleaseAnswer {
+        if !self.executor_up {
+            return ReleaseAnswer::Unavailable("UNAVAILABLE".to_owned());
+        }
+        let slot = &mut self.slots[slot_of(who)];
+        slot.token += 1;
+        if slot.holder == Some(who) {
+            slot.holder = None;
+            slot.released = Some(who);
+        }
+        slot.run = slot.run.filter(|(owner, _)| *owner != who);
+        ReleaseAnswer::Released
+    }
+
+    /// Somebody removes a run. Not one whose launch is unrecorded: the executor alone could know of it.
+    fn remove(&mut self, target: usize) {
+        let is_recorded = |who: usize| self.executions[who].record.phase() != Some(Phase::Pending);
+        self.slots[target].run = self.slots[target].run.filter(|(owner, _)| !is_recorded(*owner));
+    }
+
+    pub(super) fn deliver(&mut self, who: usize) {
+        if !self.audit_up || !self.executions[who].exists {
+            return;
+        }
+        for event in derive(&self.executions[who].record) {
+            if self.acknowledged.insert((who, event.event_type)) {
+                self.log.push((who, event.event_type));
+            }
+        }
+    }
+
+    pub(super) fn step(&mut self, action: &Action) {
+        match *action {
+            Action::Reconcile { who, steps } => self.reconcile(who, steps),
+            Action::Pause { who } if self.executions[who].exists => {
+                let decision = self.decide(who, &Answers::default());
+                self.paused.push((who, self.executions[who].version, decision));
+            }
+            Action::Pause { .. } => {}
+            Action::Resume => {
+                if let Some((who, version, decision)) = self.paused.pop() {
+                    self.apply(who, version, &decision, &mut Answers::default());
+                }
+            }
+            Action::Repeat { which } => {
+                if let Some((who, token)) = self.sent.get(which).copied() {
+                    self.start(who, token);
+                }
+            }
+            Action::End { target, well } => {
+                if let Some((_, state @ RunState::Running)) = &mut self.slots[target].run {
+                    *state = if well { RunState::Succeeded } else { RunState::Failed };
+                }
+            }
+            Action::Remove { target } => self.remove(target),
+            Action::Delete { who } => {
+                let version = self.executions[who].version;
+                self.store(who, version, |execution| execution.record.deleting = true);
+            }
+            Action::Deliver { who } => self.deliver(who),
+            Action::Executor { up } => self.executor_up = up,
+            Action::Audit { up } => self.audit_up = up,
+            Action::Advance { seconds } => self.now += seconds * 1000,
+        }
+        self.check();
+    }
+
+    fn check(&mut self) {
+        for (who, execution) in self.executions.iter_mut().enumerate() {
+            assert!(execution.launches <= 1, "I2: execution {who} launched {} times", execution.launches);
+            assert!(execution.moves <= 2, "I4: execution {who} moved {} times", execution.moves);
+            let record = &execution.record;
+            if !record.is_terminal() {
+                continue;
+            }
+            let run = self.slots[slot_of(who)].run;
+            let live = run.is_some_and(|(owner, state)| owner == who && state == RunState::Running);
+            assert!(!(record.holds(kind::RELEASED) && live), "execution {who} runs after its release");
+            let ended = (Status { conditions: Vec::new(), ..record.status.clone() }, true);
+            let before = execution.ended.get_or_insert_with(|| ended.clone());
+            assert_eq!(before, &ended, "execution {who} changed after its end");
+        }
+    }
+
+    /// Nothing goes wrong any more: everything has to end.
+    pub(super) fn calm_down(&mut self) {
+        (self.executor_up, self.audit_up) = (true, true);
+        self.paused.clear();
+        for _ in 0..30 {
+            for target in 0..TARGETS {
+                self.step(&Action::End { target, well: true });
+            }
+            for who in 0..EXECUTIONS {
+                self.deliver(who);
+                self.reconcile(who, 10);
+            }
+            self.now += 61_000;
+            self.check();
+        }
+        for (who, execution) in self.executions.iter().enumerate() {
+            let record = &execution.record;
+            assert!(
+                !execution.exists || record.is_settled(),
+                "I5: execution {who} does not end: {record:#?}"
+            );
+            let events: Vec<_> =
+                self.log.iter().filter(|(owner, _)| *owner == who).map(|(_, kind)| *kind).collect();
+            let derived: Vec<_> = derive(record).iter().map(|event| event.event_type).collect();
+            assert_eq!(events, derived, "I4: the log of execution {who} in order, once each");
+        }
+    }
+}
