@@ -1,6 +1,10 @@
 //! `evenkeel-cluster`: a real Kubernetes on this machine, up and down.
 
-use std::time::Instant;
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    time::Instant,
+};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -121,17 +125,20 @@ fn take_down(name: &str) -> Result<()> {
 
 fn status() -> Result<()> {
     let instances = list()?;
+    let mut text = String::new();
     if instances.is_empty() {
-        println!("nothing is running");
+        text.push_str("nothing is running\n");
     }
     for instance in instances {
         let state = if instance.up { "up" } else { "not complete" };
         let lifetime = if instance.kept { "until it is taken down" } else { "until its test ends" };
-        println!("{}: {state}, runs {lifetime}, {}", instance.name, instance.dir.display());
+        writeln!(text, "{}: {state}, runs {lifetime}, {}", instance.name, instance.dir.display())?;
         for (component, pid, alive) in instance.components {
-            println!("  {component:<24} {pid:>8}  {}", if alive { "running" } else { "ended" });
+            writeln!(text, "  {component:<24} {pid:>8}  {}", if alive { "running" } else { "ended" })?;
         }
     }
+    // A reader that has seen enough, such as `head`, is no error.
+    let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
 }
 
