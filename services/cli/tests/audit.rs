@@ -1,5 +1,7 @@
 //! `evenkeel audit` as people call it, against a real audit service.
 
+#![allow(clippy::unwrap_used)] // a test that cannot be set up has failed
+
 use std::{
     path::Path,
     process::{Command, Output},
