@@ -42,8 +42,6 @@ use crate::{
     teardown, wait,
 };
 
-/// Who people and tests are to the services.
-const PERSON: &str = "evenkeel-cli";
 /// The ServiceAccount that may call the executor, and do nothing else.
 const CALLER: &str = "evenkeel-client";
 
@@ -70,7 +68,7 @@ impl Environment {
         let directory = repository.file(layout::TESTS).join(&name);
         fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
         let place = match options.kubeconfig {
-            Some(kubeconfig) => Place { kubeconfig, cluster: None, requests: None },
+            Some(kubeconfig) => Place { kubeconfig, cluster: None, requests: options.requests },
             None => place(&repository, layout::TEST_CLUSTER, Tier::best().0).await?,
         };
         let has_node = place.cluster.as_ref().is_none_or(|cluster| cluster.tier() == Tier::Node);
@@ -197,7 +195,7 @@ impl Environment {
 
     /// The identity of a person with a certificate.
     pub fn security(&self) -> anyhow::Result<Security> {
-        self.authority.identity(PERSON)
+        self.authority.identity(layout::PERSON)
     }
 
     /// The authority that all identities come from.
@@ -284,6 +282,10 @@ impl Environment {
         for service in &self.services {
             eprintln!("--- the log of {} ends\n{}", service.service(), service.log_tail());
         }
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
     }
 
     pub(crate) fn services(&self) -> &[ServiceProcess] {

@@ -11,6 +11,8 @@ use crate::{
 
 /// The cluster that tests share.
 pub(crate) const TEST_CLUSTER: &str = "test";
+/// Who people and tests are to the services.
+pub(crate) const PERSON: &str = "evenkeel-cli";
 /// Where the environments of tests keep their files.
 pub(crate) const TESTS: &str = "target/environments";
 
@@ -56,6 +58,8 @@ pub(crate) fn process(
     set("EVENKEEL_KEY", file(security.key));
     set(&service.variable("LISTEN"), address(record, service));
     set(&service.variable("ADMIN_LISTEN"), admin_address(record, service));
+    // By itself, a service lets in only those that need it to work.
+    set("EVENKEEL_ALLOWED_CLIENTS", format!("evenkeel-controller,{PERSON}"));
     if let Some(endpoint) = &record.traces {
         set("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.clone());
         // Whoever looks at a trace here has just made it.

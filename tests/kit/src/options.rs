@@ -14,6 +14,7 @@ pub struct Options {
     pub(crate) tier: Tier,
     pub(crate) traces: Option<String>,
     pub(crate) kubeconfig: Option<PathBuf>,
+    pub(crate) requests: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -25,6 +26,7 @@ impl Default for Options {
             tier: Tier::best().0,
             traces: None,
             kubeconfig: None,
+            requests: None,
         }
     }
 }
@@ -55,6 +57,14 @@ impl Options {
     #[must_use]
     pub fn cluster(mut self, kubeconfig: &Path) -> Self {
         self.kubeconfig = Some(kubeconfig.to_owned());
+        self
+    }
+
+    /// The file in which the API server of that cluster records requests, as
+    /// `deploy/dev/request-record.yaml` says.
+    #[must_use]
+    pub fn requests_recorded_in(mut self, file: &Path) -> Self {
+        self.requests = Some(file.to_owned());
         self
     }
 

@@ -82,6 +82,13 @@ impl ServiceProcess {
         Self { service, variables, admin, dir: dir.to_owned() }
     }
 
+    /// The same with another directory and some variables set anew: one more process of the service.
+    pub(crate) fn moved(self, dir: &Path, anew: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut variables = self.variables;
+        variables.extend(anew);
+        Self { variables, dir: dir.to_owned(), ..self }
+    }
+
     /// Which service it is.
     pub fn service(&self) -> Service {
         self.service

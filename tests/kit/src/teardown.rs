@@ -25,10 +25,13 @@ pub(crate) fn end(repository: &Repository, directory: &Path, record: &Record) {
     }
 }
 
-/// Kills the services of an environment, whoever started them.
+/// Kills the services of an environment and their replicas, whoever started them.
 pub(crate) fn kill_services(directory: &Path) {
-    for service in Service::ALL {
-        layout::bare(directory, service).kill();
+    let below = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    for directory in below.filter(|path| path.is_dir()).chain([directory.to_owned()]) {
+        for service in Service::ALL {
+            layout::bare(&directory, service).kill();
+        }
     }
 }
 

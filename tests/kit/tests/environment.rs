@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use evenkeel_proto::audit::v1::ListEventsRequest;
 use evenkeel_test_kit::{Environment, Options, Service, StandIn, client_with_token, wait};
 use k8s_openapi::api::{
     batch::v1::Job,
@@ -111,4 +112,33 @@ async fn the_stand_in_ends_pods_as_their_workflow_would() {
     let pod = pods.list(&selector).await.unwrap().items.remove(0);
     let status = pod.status.unwrap().container_statuses.unwrap().remove(0);
     assert_eq!(status.state.unwrap().terminated.unwrap().exit_code, 7);
+}
+
+#[tokio::test]
+async fn a_service_is_killed_paused_and_started_again_at_its_address() {
+    let options = Options::default().without(Service::Executor).without(Service::Controller);
+    let environment = Environment::start(options).await.unwrap();
+    let audit = environment.service(Service::Audit);
+    let list = async || {
+        let call = environment.audit().unwrap().list_events(ListEventsRequest::default()).await;
+        call.map(|answer| answer.into_inner().entries.len())
+    };
+    assert_eq!(list().await.unwrap(), 0);
+    assert!(audit.metrics().await.unwrap().contains_key("audit_log_size"), "{:?}", audit.metrics().await);
+    let first = audit.pid().unwrap();
+    audit.kill();
+    assert_eq!(audit.pid(), None);
+    list().await.unwrap_err();
+    audit.start(&[]).unwrap();
+    audit.ready().await.unwrap();
+    assert_eq!(list().await.unwrap(), 0);
+    assert_ne!(audit.pid(), Some(first));
+    audit.pause();
+    audit.paused(LIMIT).await.unwrap();
+    let slow = tokio::time::timeout(Duration::from_millis(300), list()).await;
+    assert!(slow.is_err(), "a paused service does not answer: {slow:?}");
+    audit.resume();
+    assert_eq!(list().await.unwrap(), 0);
+    audit.restart(&[("EVENKEEL_LOG", "debug")]).await.unwrap();
+    audit.ready().await.unwrap();
 }
