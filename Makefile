@@ -16,7 +16,7 @@ up: ## Start everything and leave it running; settings such as EVENKEEL_COOLDOWN
 	@$(DEV) up
 
 down: ## End everything and remove all it left, also after a crash
-	@$(BUILD) --quiet
+	@test -x $(DEV) || $(BUILD)
 	@$(DEV) down
 
 restart: ## Start one service again, as it is built now: make restart SERVICE=controller
@@ -32,7 +32,6 @@ demo: ## Show one story from executions to proofs, and check that all of it is t
 	@$(DEV) demo
 
 test: ## Run every test, on a real cluster that is ended afterwards
-	@$(CLUSTER) tools
 	@$(BUILD)
 	@$(DEV) up --tests
 	@cargo test --workspace --no-fail-fast; code=$$?; $(DEV) down --tests; exit $$code

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use evenkeel_cluster::{Jaeger, Tier};
+use evenkeel_cluster::{
+    Jaeger, Tier,
+    tools::{self, Tool},
+};
 use sha2::{Digest as _, Sha256};
 
 use super::env_file;
@@ -70,8 +73,9 @@ pub(super) async fn up(repository: &Repository) -> anyhow::Result<Up> {
     Ok(up)
 }
 
-/// Starts the cluster that tests share, before many of them would wait for it.
+/// Builds what tests use and starts the cluster that they share, before many would wait for it.
 pub(super) async fn up_tests(repository: &Repository) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(|| tools::ensure(&Tool::ALL)).await??;
     let tier = Tier::best();
     eprintln!("{}", tier.1);
     environment::place(repository, layout::TEST_CLUSTER, tier.0).await.map(drop)
