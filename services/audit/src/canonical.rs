@@ -171,6 +171,9 @@ impl<'de> Deserialize<'de> for Key<'de> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
 
     fn canonical(text: &str) -> String {
@@ -194,6 +197,35 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(canonical(text), expected);
             assert_eq!(canonical(expected), expected, "canonical form is not stable");
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let scalar = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        scalar.prop_recursive(4, 40, 6, |inner| {
+            let fields = prop::collection::btree_map(any::<String>(), inner.clone(), 0..6);
+            prop_oneof![
+                prop::collection::vec(inner, 0..6).prop_map(Value::from),
+                fields.prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_canonical_form_is_the_same_value_and_its_own_canonical_form(value in any_value()) {
+            let first = canonical(&serde_json::to_string_pretty(&value).unwrap());
+            prop_assert_eq!(&serde_json::from_str::<Value>(&first).unwrap(), &value);
+            prop_assert_eq!(canonical(&first), first);
         }
     }
 

@@ -76,9 +76,11 @@ pub fn record(event: Event) -> Result<Record, InvalidEvent> {
     })
 }
 
-/// Reads an event id.
+/// Reads an event id, in the form with hyphens only, so that an id is not written in several ways.
 pub fn parse_id(text: &str) -> Result<Uuid, InvalidEvent> {
-    Uuid::try_parse(text).map_err(|_| InvalidEvent::new("event_id", "must be a UUID"))
+    let hyphenated = text.len() == uuid::fmt::Hyphenated::LENGTH;
+    let id = Uuid::try_parse(text).ok().filter(|_| hyphenated);
+    id.ok_or_else(|| InvalidEvent::new("event_id", "must be a UUID with hyphens"))
 }
 
 fn with_defaults(mut event: Event) -> Event {

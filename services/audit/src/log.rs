@@ -70,7 +70,7 @@ impl Log {
         let mut writer = store.writer()?;
         let checkpoint = match reader.newest_checkpoint()? {
             Some(checkpoint) => checkpoint,
-            None => found(writer.as_mut(), &key)?,
+            None => establish(writer.as_mut(), &key)?,
         };
         witness.remember(&checkpoint.text).map_err(|source| OpenError::File {
             doing: "write the witness in",
@@ -111,7 +111,7 @@ impl Log {
 }
 
 /// Signs the empty log, so that there is a checkpoint from the beginning.
-fn found(writer: &mut dyn Writer, key: &SignerKey) -> Result<StoredCheckpoint, OpenError> {
+fn establish(writer: &mut dyn Writer, key: &SignerKey) -> Result<StoredCheckpoint, OpenError> {
     let checkpoint = StoredCheckpoint { size: 0, text: Checkpoint::sign(0, hash::empty(), key) };
     let (records, nodes) = (Vec::new(), Vec::new());
     writer.append(&Batch { first: 0, recorded_at: 0, records, nodes, checkpoint: checkpoint.clone() })?;

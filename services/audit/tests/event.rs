@@ -71,6 +71,8 @@ fn what_is_not_valid_is_refused_by_the_name_of_its_field() {
     let cases: &[(&str, Change)] = &[
         ("event_id", |e| e.event_id = String::new()),
         ("event_id", |e| e.event_id = "not-a-uuid".into()),
+        ("event_id", |e| e.event_id = e.event_id.replace('-', "")),
+        ("event_id", |e| e.event_id = format!("{{{}}}", e.event_id)),
         ("version", |e| e.version = String::new()),
         ("version", |e| e.version = "2.0".into()),
         ("event_type", |e| e.event_type = String::new()),
