@@ -1,1 +1,228 @@
-//! (to be written)
+//! The release of an attempt, as a machine like [`crate::start`].
+//!
+//! The other way round: first the Lease, so that nothing of this attempt can go live any more, then the
+//! run. The token grows even if the attempt never held the Lease, so that requests of this attempt that
+//! are still under way find the Lease moved. At the end the Lease is read once more, because another
+//! attempt that met our live run in between may have handed it back.
+
+use crate::start::{Lease, Rule, Rules, Run};
+
+/// One try of releasing an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Release<A, R> {
+    me: A,
+    engines: u8,
+    rules: Rules,
+    /// Whether the Lease was freed, or its token grown.
+    freed: bool,
+    step: Step<A, R>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Step<A, R> {
+    Read,
+    Write { from: Option<Lease<A>>, to: Lease<A> },
+    Look(u8),
+    Remove(u8, R),
+    AwaitGone(u8, R),
+    Done,
+}
+
+/// What a release wants done next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action<A, R> {
+    /// Read the Lease, uncached. Answer: [`Seen::Lease`].
+    ReadLease,
+    /// Write the Lease, on condition that it is as last read (create it when there was none).
+    /// Answer: [`Seen::Written`] or [`Seen::Moved`].
+    WriteLease {
+        /// What the write is conditional on.
+        from: Option<Lease<A>>,
+        /// What is written.
+        to: Lease<A>,
+    },
+    /// Look for a run under the run's name in this engine, uncached. Answer: [`Seen::Run`].
+    Look(u8),
+    /// Remove this very object and everything that belongs to it. Answer: [`Seen::Removed`].
+    Remove(u8, R),
+    /// Wait until this run is gone; then look again. Answer: [`Seen::Run`].
+    AwaitGone(u8, R),
+    /// Stop: the attempt is released.
+    Done,
+}
+
+/// What came of an action.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Seen<A, R> {
+    /// The Lease, if there is one.
+    Lease(Option<Lease<A>>),
+    /// The conditional write succeeded.
+    Written,
+    /// The condition did not hold.
+    Moved,
+    /// The run found, if any.
+    Run(Option<Run<A, R>>),
+    /// The removal has begun, or there was nothing left to remove.
+    Removed,
+}
+
+impl<A: Clone + Eq, R: Clone + Eq> Release<A, R> {
+    /// A release of attempt `me`, whose run may be in any of the `engines`.
+    pub fn new(me: A, engines: u8) -> Self {
+        Self { me, engines, rules: Rules::default(), freed: false, step: Step::Read }
+    }
+
+    /// The same without one rule of the protocol. Only for showing that the rule is needed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without(mut self, rule: Rule) -> Self {
+        self.rules = self.rules.without(rule);
+        if self.rules.lacks(Rule::FreeFirst) {
+            self.step = Step::Look(0);
+        }
+        self
+    }
+
+    /// The action that is due.
+    pub fn action(&self) -> Action<A, R> {
+        match &self.step {
+            Step::Read => Action::ReadLease,
+            Step::Write { from, to } => Action::WriteLease { from: from.clone(), to: to.clone() },
+            Step::Look(engine) => Action::Look(*engine),
+            Step::Remove(engine, run) => Action::Remove(*engine, run.clone()),
+            Step::AwaitGone(engine, run) => Action::AwaitGone(*engine, run.clone()),
+            Step::Done => Action::Done,
+        }
+    }
+
+    /// Takes in what came of the last action and says what to do next. An answer that does not belong to
+    /// the action changes nothing: the same action is due again.
+    pub fn next(&mut self, seen: Seen<A, R>) -> Action<A, R> {
+        let step = self.step.clone();
+        self.step = match (step, seen) {
+            (Step::Read, Seen::Lease(lease)) => self.free(lease),
+            (Step::Write { .. }, Seen::Written) => self.freed(),
+            (Step::Write { .. }, Seen::Moved) => Step::Read,
+            (Step::Look(engine) | Step::AwaitGone(engine, _), Seen::Run(run)) => self.looked(engine, run),
+            (Step::Remove(engine, _), Seen::Removed) => Step::Look(engine),
+            (step, _) => step,
+        };
+        self.action()
+    }
+
+    /// The write that the Lease needs; none when it is not ours and our requests are refused already.
+    fn free(&mut self, lease: Option<Lease<A>>) -> Step<A, R> {
+        let token = lease.as_ref().map_or(0, |lease| lease.token);
+        let released = lease.as_ref().and_then(|lease| lease.released.clone());
+        let holder = lease.as_ref().and_then(|lease| lease.holder.clone());
+        let grown = token + i64::from(!self.rules.lacks(Rule::ReleaseGrowsToken));
+        if holder.as_ref() == Some(&self.me) {
+            let to = Lease { holder: None, token: grown, released: Some(self.me.clone()) };
+            return Step::Write { from: lease, to };
+        }
+        let was_released = released.as_ref() == Some(&self.me);
+        if self.freed || was_released || self.rules.lacks(Rule::ReleaseGrowsForeignToken) {
+            return self.freed_already();
+        }
+        Step::Write { from: lease, to: Lease { holder, token: grown, released } }
+    }
+
+    fn freed(&mut self) -> Step<A, R> {
+        self.freed = true;
+        if self.rules.lacks(Rule::FreeFirst) { Step::Done } else { Step::Look(0) }
+    }
+
+    /// The Lease is not ours. That ends a release which has removed the run; otherwise the run is next.
+    fn freed_already(&mut self) -> Step<A, R> {
+        if self.freed || self.rules.lacks(Rule::FreeFirst) {
+            return Step::Done;
+        }
+        self.freed()
+    }
+
+    fn looked(&self, engine: u8, run: Option<Run<A, R>>) -> Step<A, R> {
+        match run {
+            Some(run) if run.owner == self.me && run.going => Step::AwaitGone(engine, run.id),
+            Some(run) if run.owner == self.me => Step::Remove(engine, run.id),
+            _ if engine + 1 < self.engines => Step::Look(engine + 1),
+            _ => Step::Read,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::start::Stage;
+
+    type Machine = Release<&'static str, u8>;
+
+    fn lease(
+        holder: Option<&'static str>,
+        token: i64,
+        released: Option<&'static str>,
+    ) -> Lease<&'static str> {
+        Lease { holder, token, released }
+    }
+
+    fn run(owner: &'static str, stage: Stage, going: bool) -> Run<&'static str, u8> {
+        Run { owner, stage, going, id: 7 }
+    }
+
+    #[test]
+    fn frees_the_lease_before_it_removes_the_run() {
+        let mut release = Machine::new("me", 2);
+        let held = lease(Some("me"), 4, None);
+        let action = release.next(Seen::Lease(Some(held.clone())));
+        assert_eq!(action, Action::WriteLease { from: Some(held), to: lease(None, 5, Some("me")) });
+        assert_eq!(release.next(Seen::Written), Action::Look(0));
+        assert_eq!(release.next(Seen::Run(None)), Action::Look(1));
+        assert_eq!(release.next(Seen::Run(Some(run("me", Stage::Live, false)))), Action::Remove(1, 7));
+        assert_eq!(release.next(Seen::Removed), Action::Look(1));
+        assert_eq!(release.next(Seen::Run(Some(run("me", Stage::Live, true)))), Action::AwaitGone(1, 7));
+        assert_eq!(release.next(Seen::Run(None)), Action::ReadLease);
+        assert_eq!(release.next(Seen::Lease(Some(lease(None, 5, Some("me"))))), Action::Done);
+    }
+
+    #[test]
+    fn grows_the_token_of_a_lease_it_never_held() {
+        let mut release = Machine::new("me", 1);
+        let action = release.next(Seen::Lease(None));
+        assert_eq!(action, Action::WriteLease { from: None, to: lease(None, 1, None) });
+        let mut release = Machine::new("me", 1);
+        let held = lease(Some("other"), 8, Some("third"));
+        let action = release.next(Seen::Lease(Some(held.clone())));
+        assert_eq!(
+            action,
+            Action::WriteLease { from: Some(held), to: lease(Some("other"), 9, Some("third")) }
+        );
+    }
+
+    #[test]
+    fn repeating_it_writes_nothing() {
+        let mut release = Machine::new("me", 1);
+        assert_eq!(release.next(Seen::Lease(Some(lease(None, 5, Some("me"))))), Action::Look(0));
+        assert_eq!(release.next(Seen::Run(Some(run("other", Stage::Live, false)))), Action::ReadLease);
+        assert_eq!(release.next(Seen::Lease(Some(lease(Some("other"), 6, Some("me"))))), Action::Done);
+    }
+
+    #[test]
+    fn frees_a_lease_that_was_handed_back_meanwhile() {
+        let mut release = Machine::new("me", 1);
+        release.next(Seen::Lease(Some(lease(None, 5, Some("me")))));
+        assert_eq!(release.next(Seen::Run(None)), Action::ReadLease);
+        let back = lease(Some("me"), 7, Some("me"));
+        let action = release.next(Seen::Lease(Some(back.clone())));
+        assert_eq!(action, Action::WriteLease { from: Some(back), to: lease(None, 8, Some("me")) });
+        assert_eq!(release.next(Seen::Written), Action::Look(0));
+    }
+
+    #[test]
+    fn a_lost_race_on_the_lease_is_read_again() {
+        let mut release = Machine::new("me", 1);
+        release.next(Seen::Lease(Some(lease(Some("me"), 4, None))));
+        assert_eq!(release.next(Seen::Moved), Action::ReadLease);
+        // An answer to another question changes nothing.
+        assert_eq!(release.next(Seen::Removed), Action::ReadLease);
+    }
+}

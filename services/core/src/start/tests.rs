@@ -1,0 +1,170 @@
+use super::*;
+
+type Machine = Start<&'static str, u8>;
+type Act = Action<&'static str, u8>;
+
+fn lease(holder: Option<&'static str>, token: i64, released: Option<&'static str>) -> Lease<&'static str> {
+    Lease { holder, token, released }
+}
+
+fn run(owner: &'static str, stage: Stage) -> Option<Run<&'static str, u8>> {
+    Some(Run { owner, stage, going: false, id: 7 })
+}
+
+fn going(owner: &'static str, stage: Stage) -> Option<Run<&'static str, u8>> {
+    Some(Run { owner, stage, going: true, id: 7 })
+}
+
+fn ended(outcome: Outcome<&'static str>) -> Act {
+    Action::End(outcome)
+}
+
+/// A start that has taken the free Lease and is about to look.
+fn holding(released: Option<&'static str>) -> Machine {
+    let mut start = Machine::new("me", 3, 0, 2);
+    start.next(Seen::Lease(Some(lease(None, 3, released)), false));
+    assert_eq!(start.next(Seen::Written), Action::Look(0));
+    start
+}
+
+#[test]
+fn an_undisturbed_start_takes_looks_creates_verifies_and_goes_live() {
+    let mut start = Machine::new("me", 0, 0, 2);
+    assert_eq!(start.action(), Action::ReadLease);
+    assert_eq!(
+        start.next(Seen::Lease(None, false)),
+        Action::WriteLease { from: None, to: lease(Some("me"), 1, None) }
+    );
+    assert_eq!(start.next(Seen::Written), Action::Look(0));
+    assert_eq!(start.next(Seen::Run(None)), Action::Look(1));
+    assert_eq!(start.next(Seen::Run(None)), Action::Create { engine: 0, token: 1 });
+    assert_eq!(start.next(Seen::Created(9)), Action::ReadLease);
+    assert_eq!(start.next(Seen::Lease(Some(lease(Some("me"), 1, None)), false)), Action::GoLive(0, 9));
+    assert_eq!(start.next(Seen::Live), ended(Outcome::Started { engine: 0, adopted: false }));
+}
+
+#[test]
+fn the_lease_decides_who_may_start() {
+    let held_by = |holder, aged, expected| {
+        Machine::new("me", expected, 0, 2).next(Seen::Lease(Some(lease(holder, 5, None)), aged))
+    };
+    assert!(matches!(held_by(None, false, 5), Action::WriteLease { .. }));
+    assert_eq!(held_by(None, false, 4), ended(Outcome::TokenMoved { current: 5 }));
+    assert_eq!(held_by(Some("me"), false, 5), Action::Look(0));
+    assert_eq!(held_by(Some("me"), false, 4), Action::Look(0));
+    assert_eq!(held_by(Some("me"), false, 3), ended(Outcome::TokenMoved { current: 5 }));
+    assert_eq!(held_by(Some("other"), false, 5), ended(Outcome::Busy("other")));
+    assert_eq!(held_by(Some("other"), true, 4), ended(Outcome::TokenMoved { current: 5 }));
+    assert_eq!(held_by(Some("other"), true, 5), Action::Look(0));
+}
+
+#[test]
+fn a_takeover_leaves_a_holder_with_a_live_run_alone() {
+    let mut start = Machine::new("me", 5, 0, 2);
+    start.next(Seen::Lease(Some(lease(Some("other"), 5, None)), true));
+    assert_eq!(start.next(Seen::Run(run("other", Stage::Inert))), Action::Look(1));
+    let mut idle = start.clone();
+    assert_eq!(start.next(Seen::Run(run("other", Stage::Live))), ended(Outcome::Busy("other")));
+    let from = Some(lease(Some("other"), 5, None));
+    assert_eq!(idle.next(Seen::Run(None)), Action::WriteLease { from, to: lease(Some("me"), 6, None) });
+    assert_eq!(idle.next(Seen::Written), Action::Look(0));
+}
+
+#[test]
+fn dead_runs_of_strangers_are_cleared_away() {
+    let mut start = holding(Some("before"));
+    assert_eq!(start.next(Seen::Run(run("other", Stage::Inert))), Action::RemoveUnchanged(0, 7));
+    assert_eq!(start.next(Seen::Moved), Action::Look(0));
+    assert_eq!(start.next(Seen::Run(run("before", Stage::Done))), Action::RemoveUnchanged(0, 7));
+    assert_eq!(start.next(Seen::Removed), Action::Look(0));
+    assert_eq!(start.next(Seen::Run(going("before", Stage::Done))), Action::AwaitGone(0, 7));
+    assert_eq!(start.next(Seen::Run(None)), Action::Look(1));
+}
+
+#[test]
+fn a_strangers_live_or_unreleased_run_gets_the_lease_back() {
+    for found in [
+        run("other", Stage::Live),
+        run("other", Stage::Done),
+        going("other", Stage::Live),
+        // Released or not: while it is live it keeps the target.
+        going("before", Stage::Live),
+    ] {
+        let owner = found.as_ref().unwrap().owner;
+        let mut start = holding(Some("before"));
+        let action = start.next(Seen::Run(found));
+        let from = Some(lease(Some("me"), 4, Some("before")));
+        assert_eq!(action, Action::WriteLease { from, to: lease(Some(owner), 5, Some("before")) });
+        assert_eq!(start.next(Seen::Written), ended(Outcome::Busy(owner)));
+    }
+}
+
+#[test]
+fn a_run_that_was_live_is_never_started_again() {
+    for stage in [Stage::Live, Stage::Done] {
+        let mut start = holding(None);
+        assert_eq!(start.next(Seen::Run(run("me", stage))), Action::Look(1));
+        assert_eq!(start.next(Seen::Run(None)), ended(Outcome::Started { engine: 0, adopted: true }));
+    }
+}
+
+#[test]
+fn our_inert_run_is_carried_on() {
+    let mut start = holding(None);
+    start.next(Seen::Run(None));
+    assert_eq!(start.next(Seen::Run(going("me", Stage::Inert))), Action::AwaitGone(1, 7));
+    assert_eq!(start.next(Seen::Run(run("me", Stage::Inert))), Action::ReadLease);
+    assert_eq!(start.next(Seen::Lease(Some(lease(Some("me"), 4, None)), false)), Action::GoLive(1, 7));
+    assert_eq!(start.next(Seen::Live), ended(Outcome::Started { engine: 1, adopted: true }));
+}
+
+#[test]
+fn a_lease_that_moved_undoes_the_inert_run() {
+    let mut start = holding(None);
+    start.next(Seen::Run(None));
+    start.next(Seen::Run(None));
+    start.next(Seen::Created(7));
+    let moved = lease(Some("other"), 6, None);
+    assert_eq!(start.next(Seen::Lease(Some(moved), false)), Action::Look(0));
+    let mut gone = start.clone();
+    assert_eq!(start.next(Seen::Run(run("me", Stage::Inert))), Action::RemoveUnchanged(0, 7));
+    assert_eq!(start.next(Seen::Removed), ended(Outcome::TokenMoved { current: 6 }));
+    assert_eq!(gone.next(Seen::Run(run("other", Stage::Inert))), ended(Outcome::TokenMoved { current: 6 }));
+}
+
+#[test]
+fn a_run_that_exists_is_looked_at_again() {
+    let mut start = holding(None);
+    start.next(Seen::Run(None));
+    start.next(Seen::Run(None));
+    assert_eq!(start.next(Seen::Exists), Action::Look(0));
+}
+
+#[test]
+fn a_refused_run_frees_the_target() {
+    let mut start = holding(Some("before"));
+    start.next(Seen::Run(None));
+    start.next(Seen::Run(None));
+    let from = Some(lease(Some("me"), 4, Some("before")));
+    assert_eq!(start.next(Seen::Refused), Action::WriteLease { from, to: lease(None, 5, Some("before")) });
+    assert_eq!(start.next(Seen::Written), ended(Outcome::Refused));
+}
+
+#[test]
+fn a_lost_race_for_the_lease_is_read_again() {
+    let mut start = Machine::new("me", 0, 0, 1);
+    start.next(Seen::Lease(None, false));
+    assert_eq!(start.next(Seen::Moved), Action::ReadLease);
+    // An answer to another question changes nothing.
+    assert_eq!(start.next(Seen::Live), Action::ReadLease);
+}
+
+#[test]
+fn a_run_removed_before_it_went_live_ends_the_try() {
+    let mut start = holding(None);
+    start.next(Seen::Run(None));
+    start.next(Seen::Run(None));
+    start.next(Seen::Created(7));
+    start.next(Seen::Lease(Some(lease(Some("me"), 4, None)), false));
+    assert_eq!(start.next(Seen::Gone), ended(Outcome::RunGone));
+}

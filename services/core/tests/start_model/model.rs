@@ -1,0 +1,283 @@
+//! Who does what in which order: starters, releases and the passing of time over one [`World`].
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::rc::Rc;
+
+use evenkeel_core::release::{self, Release};
+use evenkeel_core::start::{self, Rule, Stage, Start};
+
+use crate::search::{Fx, Interner};
+use crate::world::{ENGINES, World, drive_release, drive_start};
+
+/// The attempts, by number.
+pub const S: u8 = 0;
+pub const N: u8 = 1;
+pub const M: u8 = 2;
+const NAMES: [&str; 3] = ["S", "N", "M"];
+/// Engine of each attempt.
+pub const ENGINE: [u8; 3] = [0, 1, 0];
+
+/// One state of everything; machines are numbered by the model.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct State {
+    world: World,
+    starters: [u16; 3],
+    releases: [u16; 3],
+    launched: [u8; 3],
+}
+
+/// A starter: at rest, or in the middle of a try.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Starter {
+    tries: u8,
+    start: Option<Start<u8, u8>>,
+}
+
+/// The release of one attempt.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Releasing {
+    NotBegun { cuts: u8 },
+    Begun { release: Release<u8, u8>, cuts: u8 },
+    Done,
+}
+
+/// Who moved.
+#[derive(Clone, Copy)]
+pub enum Label {
+    Time,
+    Observe(u8),
+    Crash(u8),
+    Start(u8),
+    Release(u8),
+}
+
+type Moves = HashMap<(u16, u8, World), Rc<[(u16, World)]>, BuildHasherDefault<Fx>>;
+
+/// The starters, the releases, and the rule left out.
+pub struct Model {
+    attempts: [u8; 3],
+    missing: Option<Rule>,
+    tries: [u8; 3],
+    cuts: u8,
+    starters: Interner<Starter>,
+    releases: Interner<Releasing>,
+    /// Number of the starter that has no try left.
+    resting: u16,
+    start_moves: Moves,
+    release_moves: Moves,
+}
+
+impl Model {
+    /// Three starters for these attempts, each with one try.
+    pub fn new(attempts: [u8; 3], missing: Option<Rule>) -> Self {
+        let mut starters = Interner::new();
+        let resting = starters.number(Starter { tries: 0, start: None });
+        Self {
+            attempts,
+            missing,
+            tries: [1; 3],
+            cuts: 0,
+            starters,
+            releases: Interner::new(),
+            resting,
+            start_moves: HashMap::default(),
+            release_moves: HashMap::default(),
+        }
+    }
+
+    /// The same with other numbers of tries, and with releases that may be cut short and asked for again.
+    pub fn with(self, tries: [u8; 3], cuts: u8) -> Self {
+        Self { tries, cuts, ..self }
+    }
+
+    pub fn first(&mut self) -> State {
+        let starters = self.tries.map(|tries| self.starters.number(Starter { tries, start: None }));
+        let releases = [self.releases.number(Releasing::NotBegun { cuts: self.cuts }); 3];
+        State { world: World::default(), starters, releases, launched: [0; 3] }
+    }
+
+    /// What is wrong with this state.
+    pub fn violation(&self, state: &State) -> Option<&'static str> {
+        let mut live = state.world.owners(Stage::Live);
+        if live.clone().count() > 1 {
+            return Some("I1: two runs are live");
+        }
+        if state.launched.iter().any(|launched| *launched > 1) {
+            return Some("I2: one attempt went live twice");
+        }
+        let is_done = |owner: u8| *self.releases.value(state.releases[usize::from(owner)]) == Releasing::Done;
+        live.any(is_done).then_some("a run is live after its release")
+    }
+
+    /// Everything that can happen next.
+    pub fn successors(&mut self, state: &State, out: &mut Vec<(Label, State)>) {
+        state.world.passing_time(|world| out.push((Label::Time, State { world, ..*state })));
+        for attempt in [S, N, M] {
+            if self.attempts.contains(&attempt) {
+                self.release(state, attempt, out);
+            }
+        }
+        for starter in 0..3 {
+            self.start(state, starter, out);
+        }
+        for (_, next) in out {
+            self.settle(next);
+        }
+    }
+
+    fn start(&mut self, state: &State, index: u8, out: &mut Vec<(Label, State)>) {
+        let at = usize::from(index);
+        let attempt = self.attempts[at];
+        let number = state.starters[at];
+        let with = |number, world| {
+            let mut next = State { world, ..*state };
+            next.starters[at] = number;
+            next.launched[usize::from(attempt)] += u8::from(state.world.goes_live_in(&world));
+            next
+        };
+        let Starter { tries, start } = self.starters.value(number);
+        let tries = *tries;
+        if start.is_none() {
+            let release = self.releases.value(state.releases[usize::from(attempt)]);
+            if tries > 0 && matches!(release, Releasing::NotBegun { .. }) {
+                let start = Some(self.fresh_start(attempt, state.world.token()));
+                let number = self.starters.number(Starter { tries: tries - 1, start });
+                out.push((Label::Observe(index), with(number, state.world)));
+            }
+            return;
+        }
+        // A crash that nothing follows is the same as a delay without end.
+        if tries > 0 {
+            let number = self.starters.number(Starter { tries, start: None });
+            out.push((Label::Crash(index), with(number, state.world)));
+        }
+        for (number, world) in self.start_moves(number, attempt, state.world).iter() {
+            out.push((Label::Start(index), with(*number, *world)));
+        }
+    }
+
+    fn start_moves(&mut self, number: u16, attempt: u8, world: World) -> Rc<[(u16, World)]> {
+        if let Some(moves) = self.start_moves.get(&(number, attempt, world)) {
+            return Rc::clone(moves);
+        }
+        let Starter { tries, start } = self.starters.value(number).clone();
+        let start = start.expect("only a starter in the middle of a try moves");
+        let peeks_count = self.missing == Some(Rule::LookAfterTaking);
+        let moves: Rc<[(u16, World)]> = drive_start(&start, &world, peeks_count)
+            .into_iter()
+            .map(|(start, next)| {
+                let is_over = matches!(start.action(), start::Action::End(_));
+                let start = (!is_over).then_some(start);
+                (self.starters.number(Starter { tries, start }), next)
+            })
+            .collect();
+        self.start_moves.insert((number, attempt, world), Rc::clone(&moves));
+        moves
+    }
+
+    fn release(&mut self, state: &State, attempt: u8, out: &mut Vec<(Label, State)>) {
+        let at = usize::from(attempt);
+        for (number, world) in self.release_moves(state.releases[at], attempt, state.world).iter() {
+            let mut next = State { world: *world, ..*state };
+            next.releases[at] = *number;
+            out.push((Label::Release(attempt), next));
+        }
+    }
+
+    fn release_moves(&mut self, number: u16, attempt: u8, world: World) -> Rc<[(u16, World)]> {
+        if let Some(moves) = self.release_moves.get(&(number, attempt, world)) {
+            return Rc::clone(moves);
+        }
+        let fresh = self.fresh_release(attempt);
+        let due = match self.releases.value(number).clone() {
+            // To begin and do nothing yet is the same as to begin later.
+            Releasing::NotBegun { cuts } => vec![(cuts, fresh)],
+            Releasing::Begun { release, cuts: 0 } => vec![(0, release)],
+            Releasing::Begun { release, cuts } => vec![(cuts, release), (cuts - 1, fresh)],
+            Releasing::Done => vec![],
+        };
+        let moves: Rc<[(u16, World)]> = due
+            .into_iter()
+            .map(|(cuts, release)| {
+                let (release, next) = drive_release(attempt, &release, &world);
+                let releasing = match release.action() {
+                    release::Action::Done => Releasing::Done,
+                    _ => Releasing::Begun { release, cuts },
+                };
+                (self.releases.number(releasing), next)
+            })
+            .collect();
+        self.release_moves.insert((number, attempt, world), Rc::clone(&moves));
+        moves
+    }
+
+    fn fresh_start(&self, attempt: u8, expected: i64) -> Start<u8, u8> {
+        let start = Start::new(attempt, expected, ENGINE[usize::from(attempt)], ENGINES);
+        match self.missing {
+            Some(rule) => start.without(rule),
+            None => start,
+        }
+    }
+
+    fn fresh_release(&self, attempt: u8) -> Release<u8, u8> {
+        let release = Release::new(attempt, ENGINES);
+        match self.missing {
+            Some(rule) => release.without(rule),
+            None => release,
+        }
+    }
+
+    /// Drops what cannot matter any more, so that states which behave alike are one.
+    fn settle(&self, state: &mut State) {
+        for (at, attempt) in self.attempts.into_iter().enumerate() {
+            let release = self.releases.value(state.releases[usize::from(attempt)]);
+            let may_try = matches!(release, Releasing::NotBegun { .. });
+            if !may_try && self.starters.value(state.starters[at]).start.is_none() {
+                state.starters[at] = self.resting;
+            }
+        }
+        for attempt in [S, N, M] {
+            let is_at_rest = |at: usize| self.attempts[at] != attempt || state.starters[at] == self.resting;
+            let launched = &mut state.launched[usize::from(attempt)];
+            if *launched == 1 && (0..3).all(is_at_rest) {
+                *launched = 0;
+            }
+        }
+        if state.starters == [self.resting; 3] {
+            state.world.forget_numbers();
+        }
+        if self.attempts[0] == self.attempts[1] {
+            // Two replicas of one attempt are interchangeable.
+            state.starters[..2].sort_unstable();
+        }
+    }
+
+    /// A step for people: who moved, what is due next, and how things stand.
+    pub fn describe(&self, label: Label, state: &State) -> String {
+        let starter = |what: &str, index: u8| {
+            let at = usize::from(index);
+            let name = NAMES[usize::from(self.attempts[at])];
+            match &self.starters.value(state.starters[at]).start {
+                Some(start) => format!("{name} on replica {index} {what}, next {:?}", start.action()),
+                None => format!("{name} on replica {index} {what} and ends"),
+            }
+        };
+        let who = match label {
+            Label::Time => "time passes".to_owned(),
+            Label::Observe(index) => starter("reads the token", index),
+            Label::Crash(index) => starter("crashes", index),
+            Label::Start(index) => starter("acts", index),
+            Label::Release(attempt) => {
+                let name = NAMES[usize::from(attempt)];
+                match self.releases.value(state.releases[usize::from(attempt)]) {
+                    Releasing::Begun { release, .. } => {
+                        format!("release of {name} acts, next {:?}", release.action())
+                    }
+                    _ => format!("release of {name} is done"),
+                }
+            }
+        };
+        format!("{who}\n        {}", state.world.describe(NAMES))
+    }
+}

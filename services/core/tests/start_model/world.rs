@@ -1,0 +1,230 @@
+//! What the machines act on: one Lease, and a slot for a run in each engine.
+
+use std::iter;
+
+use evenkeel_core::release::{self, Release};
+use evenkeel_core::start::{self, Lease, Run, Stage, Start};
+
+use crate::model::ENGINE;
+
+pub const ENGINES: u8 = 2;
+
+/// The Lease and the runs.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct World {
+    lease: Option<Lock>,
+    slots: [Option<Slot>; 2],
+    created: u8,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Lock {
+    holder: Option<u8>,
+    token: u8,
+    released: Option<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Slot {
+    owner: u8,
+    stage: Stage,
+    going: bool,
+    id: u8,
+}
+
+impl World {
+    pub fn token(&self) -> i64 {
+        self.lease.map_or(0, |lease| i64::from(lease.token))
+    }
+
+    /// Owners of the runs in this stage; those whose removal has begun count.
+    pub fn owners(&self, stage: Stage) -> impl Iterator<Item = u8> + Clone + '_ {
+        self.slots.iter().flatten().filter(move |slot| slot.stage == stage).map(|slot| slot.owner)
+    }
+
+    /// Whether an inert run of this world is live in the next.
+    pub fn goes_live_in(&self, next: &Self) -> bool {
+        let stage = |slot: Option<Slot>| slot.map(|slot| (slot.id, slot.stage));
+        iter::zip(self.slots, next.slots).any(|(before, after)| {
+            matches!((stage(before), stage(after)), (Some((id, Stage::Inert)), Some((same, Stage::Live))) if id == same)
+        })
+    }
+
+    /// What happens by itself: live runs finish, and what is being removed is gone some day.
+    pub fn passing_time(&self, mut then: impl FnMut(Self)) {
+        for at in 0..self.slots.len() {
+            let Some(slot) = self.slots[at] else { continue };
+            if slot.stage == Stage::Live {
+                then(self.with(at, Some(Slot { stage: Stage::Done, ..slot })));
+            }
+            if slot.going {
+                then(self.with(at, None));
+            }
+        }
+    }
+
+    /// Forgets what only starters compare.
+    pub fn forget_numbers(&mut self) {
+        self.lease = self.lease.map(|lease| Lock { token: 0, ..lease });
+        self.created = 0;
+    }
+
+    pub fn describe(&self, names: [&str; 3]) -> String {
+        let name = |attempt: Option<u8>| attempt.map_or("-", |attempt| names[usize::from(attempt)]);
+        let lease = match self.lease {
+            None => "no Lease".to_owned(),
+            Some(Lock { holder, token, released }) => {
+                format!("Lease: holder {}, token {token}, released {}", name(holder), name(released))
+            }
+        };
+        let slots = self.slots.map(|slot| match slot {
+            None => "empty".to_owned(),
+            Some(Slot { owner, stage, going, id }) => {
+                let going = if going { ", being removed" } else { "" };
+                format!("{}'s run #{id} {stage:?}{going}", name(Some(owner)))
+            }
+        });
+        format!("{lease} | {} | {}", slots[0], slots[1])
+    }
+
+    fn with(&self, at: usize, slot: Option<Slot>) -> Self {
+        let mut next = *self;
+        next.slots[at] = slot;
+        next
+    }
+
+    fn lease(&self) -> Option<Lease<u8>> {
+        let Lock { holder, token, released } = self.lease?;
+        Some(Lease { holder, token: i64::from(token), released })
+    }
+
+    fn look(&self, engine: u8) -> Option<Run<u8, u8>> {
+        let Slot { owner, stage, going, id } = self.slots[usize::from(engine)]?;
+        Some(Run { owner, stage, going, id })
+    }
+
+    /// Writes the Lease if it is as expected, and says whether it was.
+    fn write_lease(&mut self, from: Option<Lease<u8>>, to: &Lease<u8>) -> bool {
+        let is_as_expected = self.lease() == from;
+        if is_as_expected {
+            let token = u8::try_from(to.token).expect("the Lease changes hands a few times only");
+            self.lease = Some(Lock { holder: to.holder, token, released: to.released });
+        }
+        is_as_expected
+    }
+
+    fn slot_of(&mut self, engine: u8, id: u8) -> Option<&mut Slot> {
+        self.slots[usize::from(engine)].as_mut().filter(|slot| slot.id == id)
+    }
+
+    fn go_live(&mut self, engine: u8, id: u8) -> start::Seen<u8, u8> {
+        let Some(slot) = self.slot_of(engine, id) else { return start::Seen::Gone };
+        if slot.stage == Stage::Inert {
+            slot.stage = Stage::Live;
+        }
+        if slot.going { start::Seen::Gone } else { start::Seen::Live }
+    }
+}
+
+/// Every way in which the due action of a start can come out. A conditional write that succeeds is one
+/// step with the read it is conditional on, since nothing can have moved in between; one that fails leads
+/// back to the read.
+pub fn drive_start(start: &Start<u8, u8>, world: &World, peeks_count: bool) -> Vec<(Start<u8, u8>, World)> {
+    use start::{Action, Seen};
+    let (mut told, mut next) = (start.clone(), *world);
+    match start.action() {
+        Action::ReadLease => return read_lease(start, world, peeks_count),
+        Action::WriteLease { from, to } => {
+            let is_written = next.write_lease(from, &to);
+            told.next(if is_written { Seen::Written } else { Seen::Moved });
+        }
+        Action::Look(engine) | Action::AwaitGone(engine, _) => {
+            let action = told.next(Seen::Run(world.look(engine)));
+            if let Action::RemoveUnchanged(..) = action {
+                next = next.with(usize::from(engine), None);
+                told.next(Seen::Removed);
+            }
+        }
+        Action::Create { engine, .. } => return create(start, world, engine),
+        Action::GoLive(engine, id) => {
+            told.next(next.go_live(engine, id));
+        }
+        Action::RemoveUnchanged(..) | Action::End(_) => unreachable!("is never due by itself"),
+    }
+    vec![(told, next)]
+}
+
+/// Reading the Lease, and taking it where that is what follows. What a start looks at before a takeover
+/// only spares a live holder a disturbance; unless it is relied upon (`peeks_count`), it may see anything,
+/// and what it sees needs no step of its own.
+fn read_lease(start: &Start<u8, u8>, world: &World, peeks_count: bool) -> Vec<(Start<u8, u8>, World)> {
+    use start::{Action, Seen};
+    let holder = world.lease.and_then(|lease| lease.holder);
+    let is_foreign = holder.is_some_and(|holder| holder != *start.attempt());
+    let read = |aged: bool| {
+        let (mut told, mut next) = (start.clone(), *world);
+        told.next(Seen::Lease(world.lease(), aged));
+        while is_foreign && !peeks_count && matches!(told.action(), Action::Look(_)) {
+            told.next(Seen::Run(None));
+        }
+        if let Action::WriteLease { from, to } = told.action() {
+            next.write_lease(from, &to);
+            told.next(Seen::Written);
+        }
+        (told, next)
+    };
+    if is_foreign { vec![read(false), read(true)] } else { vec![read(false)] }
+}
+
+/// Creating the run, which the backend may also refuse.
+fn create(start: &Start<u8, u8>, world: &World, engine: u8) -> Vec<(Start<u8, u8>, World)> {
+    use start::Seen;
+    let told = |seen| {
+        let mut told = start.clone();
+        told.next(seen);
+        told
+    };
+    let at = usize::from(engine);
+    if world.slots[at].is_some() {
+        return vec![(told(Seen::Exists), *world)];
+    }
+    let id = world.created + 1;
+    let slot = Slot { owner: *start.attempt(), stage: Stage::Inert, going: false, id };
+    let next = World { created: id, ..world.with(at, Some(slot)) };
+    vec![(told(Seen::Created(id)), next), (told(Seen::Refused), *world)]
+}
+
+/// The due action of a release, and what came of it.
+pub fn drive_release(attempt: u8, release: &Release<u8, u8>, world: &World) -> (Release<u8, u8>, World) {
+    use release::{Action, Seen};
+    let (mut told, mut next) = (release.clone(), *world);
+    match release.action() {
+        Action::ReadLease => {
+            let action = told.next(Seen::Lease(world.lease()));
+            if let Action::WriteLease { from, to } = action {
+                next.write_lease(from, &to);
+                told.next(Seen::Written);
+            }
+        }
+        Action::Look(engine) | Action::AwaitGone(engine, _) => {
+            // What is removed is the very object that was seen, so seeing and removing are one step.
+            if let Action::Remove(_, id) = told.next(Seen::Run(world.look(engine))) {
+                if let Some(slot) = next.slot_of(engine, id) {
+                    slot.going = true;
+                }
+                told.next(Seen::Removed);
+                told.next(Seen::Run(next.look(engine)));
+            }
+        }
+        Action::Remove(..) | Action::WriteLease { .. } | Action::Done => {
+            unreachable!("is never due by itself")
+        }
+    }
+    // A look where this attempt never has a run says nothing and needs no step of its own.
+    while let Action::Look(engine) = told.action()
+        && engine != ENGINE[usize::from(attempt)]
+    {
+        told.next(Seen::Run(None));
+    }
+    (told, next)
+}
