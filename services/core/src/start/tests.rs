@@ -7,12 +7,16 @@ fn lease(holder: Option<&'static str>, token: i64, released: Option<&'static str
     Lease { holder, token, released }
 }
 
-fn run(owner: &'static str, stage: Stage) -> Option<Run<&'static str, u8>> {
-    Some(Run { owner, stage, going: false, id: 7 })
+fn run(owner: &'static str, stage: Stage) -> Run<&'static str, u8> {
+    Run { owner, stage, going: false, id: 7 }
 }
 
-fn going(owner: &'static str, stage: Stage) -> Option<Run<&'static str, u8>> {
-    Some(Run { owner, stage, going: true, id: 7 })
+fn going(owner: &'static str, stage: Stage) -> Run<&'static str, u8> {
+    Run { owner, stage, going: true, id: 7 }
+}
+
+fn found(run: Run<&'static str, u8>) -> Seen<&'static str, u8> {
+    Seen::Run(Some(run))
 }
 
 fn ended(outcome: Outcome<&'static str>) -> Act {
@@ -62,9 +66,9 @@ fn the_lease_decides_who_may_start() {
 fn a_takeover_leaves_a_holder_with_a_live_run_alone() {
     let mut start = Machine::new("me", 5, 0, 2);
     start.next(Seen::Lease(Some(lease(Some("other"), 5, None)), true));
-    assert_eq!(start.next(Seen::Run(run("other", Stage::Inert))), Action::Look(1));
+    assert_eq!(start.next(found(run("other", Stage::Inert))), Action::Look(1));
     let mut idle = start.clone();
-    assert_eq!(start.next(Seen::Run(run("other", Stage::Live))), ended(Outcome::Busy("other")));
+    assert_eq!(start.next(found(run("other", Stage::Live))), ended(Outcome::Busy("other")));
     let from = Some(lease(Some("other"), 5, None));
     assert_eq!(idle.next(Seen::Run(None)), Action::WriteLease { from, to: lease(Some("me"), 6, None) });
     assert_eq!(idle.next(Seen::Written), Action::Look(0));
@@ -73,26 +77,26 @@ fn a_takeover_leaves_a_holder_with_a_live_run_alone() {
 #[test]
 fn dead_runs_of_strangers_are_cleared_away() {
     let mut start = holding(Some("before"));
-    assert_eq!(start.next(Seen::Run(run("other", Stage::Inert))), Action::RemoveUnchanged(0, 7));
+    assert_eq!(start.next(found(run("other", Stage::Inert))), Action::RemoveUnchanged(0, 7));
     assert_eq!(start.next(Seen::Moved), Action::Look(0));
-    assert_eq!(start.next(Seen::Run(run("before", Stage::Done))), Action::RemoveUnchanged(0, 7));
+    assert_eq!(start.next(found(run("before", Stage::Done))), Action::RemoveUnchanged(0, 7));
     assert_eq!(start.next(Seen::Removed), Action::Look(0));
-    assert_eq!(start.next(Seen::Run(going("before", Stage::Done))), Action::AwaitGone(0, 7));
+    assert_eq!(start.next(found(going("before", Stage::Done))), Action::AwaitGone(0, 7));
     assert_eq!(start.next(Seen::Run(None)), Action::Look(1));
 }
 
 #[test]
 fn a_strangers_live_or_unreleased_run_gets_the_lease_back() {
-    for found in [
+    for run in [
         run("other", Stage::Live),
         run("other", Stage::Done),
         going("other", Stage::Live),
         // Released or not: while it is live it keeps the target.
         going("before", Stage::Live),
     ] {
-        let owner = found.as_ref().unwrap().owner;
+        let owner = run.owner;
         let mut start = holding(Some("before"));
-        let action = start.next(Seen::Run(found));
+        let action = start.next(found(run));
         let from = Some(lease(Some("me"), 4, Some("before")));
         assert_eq!(action, Action::WriteLease { from, to: lease(Some(owner), 5, Some("before")) });
         assert_eq!(start.next(Seen::Written), ended(Outcome::Busy(owner)));
@@ -103,7 +107,7 @@ fn a_strangers_live_or_unreleased_run_gets_the_lease_back() {
 fn a_run_that_was_live_is_never_started_again() {
     for stage in [Stage::Live, Stage::Done] {
         let mut start = holding(None);
-        assert_eq!(start.next(Seen::Run(run("me", stage))), Action::Look(1));
+        assert_eq!(start.next(found(run("me", stage))), Action::Look(1));
         assert_eq!(start.next(Seen::Run(None)), ended(Outcome::Started { engine: 0, adopted: true }));
     }
 }
@@ -112,8 +116,8 @@ fn a_run_that_was_live_is_never_started_again() {
 fn our_inert_run_is_carried_on() {
     let mut start = holding(None);
     start.next(Seen::Run(None));
-    assert_eq!(start.next(Seen::Run(going("me", Stage::Inert))), Action::AwaitGone(1, 7));
-    assert_eq!(start.next(Seen::Run(run("me", Stage::Inert))), Action::ReadLease);
+    assert_eq!(start.next(found(going("me", Stage::Inert))), Action::AwaitGone(1, 7));
+    assert_eq!(start.next(found(run("me", Stage::Inert))), Action::ReadLease);
     assert_eq!(start.next(Seen::Lease(Some(lease(Some("me"), 4, None)), false)), Action::GoLive(1, 7));
     assert_eq!(start.next(Seen::Live), ended(Outcome::Started { engine: 1, adopted: true }));
 }
@@ -127,9 +131,9 @@ fn a_lease_that_moved_undoes_the_inert_run() {
     let moved = lease(Some("other"), 6, None);
     assert_eq!(start.next(Seen::Lease(Some(moved), false)), Action::Look(0));
     let mut gone = start.clone();
-    assert_eq!(start.next(Seen::Run(run("me", Stage::Inert))), Action::RemoveUnchanged(0, 7));
+    assert_eq!(start.next(found(run("me", Stage::Inert))), Action::RemoveUnchanged(0, 7));
     assert_eq!(start.next(Seen::Removed), ended(Outcome::TokenMoved { current: 6 }));
-    assert_eq!(gone.next(Seen::Run(run("other", Stage::Inert))), ended(Outcome::TokenMoved { current: 6 }));
+    assert_eq!(gone.next(found(run("other", Stage::Inert))), ended(Outcome::TokenMoved { current: 6 }));
 }
 
 #[test]

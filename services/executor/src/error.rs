@@ -1,0 +1,185 @@
+//! What can go wrong, as decisions for the caller.
+
+use std::{collections::HashMap, time::Duration};
+
+use evenkeel_kit::rpc::{Class, Coded};
+
+use crate::attempt::Owner;
+
+/// Result of the service.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// A field of the request is wrong.
+    #[error("{field}: {message}")]
+    Invalid {
+        /// What kind of wrong, `UPPER_SNAKE_CASE`.
+        reason: &'static str,
+        /// Path of the field in the request.
+        field: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// There is no such engine.
+    #[error("engine '{engine}' is not offered here; available: {available}")]
+    UnknownEngine {
+        /// What was asked for.
+        engine: String,
+        /// What there is.
+        available: String,
+    },
+    /// Another attempt holds the target.
+    #[error("target is held by {}, whose run is {run}; it is free again once that is released", .holder.path())]
+    Busy {
+        /// Who holds it.
+        holder: OwnerName,
+        /// Name of the lock and the run.
+        run: String,
+    },
+    /// The lock changed since the caller read it.
+    #[error("the lock has moved to token {current} since it was read; read the target and decide again")]
+    TokenMoved {
+        /// Token now.
+        current: i64,
+    },
+    /// No run of this owner is on the target.
+    #[error("no run of this owner exists on the target")]
+    NotFound,
+    /// A Secret, ConfigMap or ServiceAccount that the run needs is not there or is empty.
+    #[error("{0}")]
+    DependencyMissing(String),
+    /// The API server refuses the run for good.
+    #[error("{message}")]
+    Refused {
+        /// What kind of refusal.
+        kind: Refusal,
+        /// The API server's words.
+        message: String,
+    },
+    /// The run was removed before it went live, or is still being removed. Ask again.
+    #[error("{0}; ask again")]
+    Unsettled(&'static str),
+    /// The API server cannot be used now. Whatever was begun is carried on by the next request.
+    #[error("the Kubernetes API cannot be used now: {0}")]
+    Unavailable(String),
+    /// This executor's own permissions do not suffice.
+    #[error("the executor may not do this: {0}; see its Role")]
+    ExecutorForbidden(String),
+    /// A stream's reader was too slow for what happened.
+    #[error("the stream fell behind; open it again")]
+    Lagged,
+}
+
+/// An owner, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerName(Owner);
+
+impl OwnerName {
+    fn path(&self) -> String {
+        if self.0.name.is_empty() { format!("attempt {}", self.0.uid) } else { self.0.path() }
+    }
+}
+
+impl From<Owner> for OwnerName {
+    fn from(owner: Owner) -> Self {
+        Self(owner)
+    }
+}
+
+/// Kinds of refusals by the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A ResourceQuota.
+    QuotaExceeded,
+    /// RBAC or an admission policy.
+    Forbidden,
+    /// Validation or an admission webhook.
+    Rejected,
+}
+
+impl Coded for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Invalid { .. } | Self::UnknownEngine { .. } => Class::Invalid,
+            Self::Busy { .. } | Self::DependencyMissing(_) | Self::Refused { .. } => Class::Precondition,
+            Self::TokenMoved { .. } | Self::Unsettled(_) | Self::Lagged => Class::Conflict,
+            Self::NotFound => Class::NotFound,
+            Self::Unavailable(_) => Class::Unavailable,
+            Self::ExecutorForbidden(_) => Class::Denied,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid { reason, .. } => reason,
+            Self::UnknownEngine { .. } => "UNKNOWN_ENGINE",
+            Self::Busy { .. } => "TARGET_BUSY",
+            Self::TokenMoved { .. } => "TOKEN_MOVED",
+            Self::NotFound => "EXECUTION_NOT_FOUND",
+            Self::DependencyMissing(_) => "DEPENDENCY_MISSING",
+            Self::Refused { kind: Refusal::QuotaExceeded, .. } => "QUOTA_EXCEEDED",
+            Self::Refused { kind: Refusal::Forbidden, .. } => "FORBIDDEN",
+            Self::Refused { kind: Refusal::Rejected, .. } => "REJECTED",
+            Self::Unsettled(_) => "UNSETTLED",
+            Self::Unavailable(_) => "KUBERNETES_UNAVAILABLE",
+            Self::ExecutorForbidden(_) => "EXECUTOR_FORBIDDEN",
+            Self::Lagged => "STREAM_LAGGED",
+        }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        match self {
+            Self::Invalid { field, .. } => one("field", field),
+            Self::UnknownEngine { engine, available } => {
+                HashMap::from([("engine".into(), engine.clone()), ("available".into(), available.clone())])
+            }
+            Self::Busy { holder: OwnerName(owner), run } => HashMap::from([
+                ("holder_namespace".into(), owner.namespace.clone()),
+                ("holder_name".into(), owner.name.clone()),
+                ("holder_uid".into(), owner.uid.clone()),
+                ("run_name".into(), run.clone()),
+            ]),
+            Self::TokenMoved { current } => one("current_token", &current.to_string()),
+            _ => HashMap::new(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable(_) | Self::Unsettled(_) => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+}
+
+fn one(key: &str, value: &str) -> HashMap<String, String> {
+    HashMap::from([(key.to_owned(), value.to_owned())])
+}
+
+/// An error of the API server that is no answer to what was asked.
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.code == 403 => Self::ExecutorForbidden(status.message),
+            kube::Error::Api(status) => Self::Unavailable(format!("{} {}", status.code, status.message)),
+            other => {
+                tracing::warn!("could not reach the Kubernetes API: {other}");
+                Self::Unavailable("it cannot be reached".to_owned())
+            }
+        }
+    }
+}
+
+/// An answer of the API server to the creation of a run: refused for good, or to be tried again.
+pub(crate) fn of_create(error: kube::Error) -> Error {
+    let kube::Error::Api(status) = error else { return error.into() };
+    let kind = match status.code {
+        403 if status.message.contains("exceeded quota") => Refusal::QuotaExceeded,
+        403 => Refusal::Forbidden,
+        400 | 404 | 413 | 422 => Refusal::Rejected,
+        _ => return kube::Error::Api(status).into(),
+    };
+    Error::Refused { kind, message: status.message.clone() }
+}

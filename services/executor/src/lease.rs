@@ -1,0 +1,128 @@
+//! The lock of a target: one Lease, whose holder is an attempt and whose `leaseTransitions` is the
+//! fencing token.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use evenkeel_core::start::Lease as Lock;
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+use kube::{Api, Client, api::PostParams};
+
+use crate::{attempt::Owner, error::Result};
+
+const TARGET: &str = "evenkeel.dev/target";
+const HOLDER: &str = "evenkeel.dev/holder";
+const RELEASED: &str = "evenkeel.dev/released";
+
+/// The locks of one namespace.
+#[derive(Clone)]
+pub(crate) struct Leases {
+    api: Api<Lease>,
+    namespace: String,
+}
+
+/// A lock as it is stored.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored {
+    /// What the protocol sees of it; none when there is no Lease yet.
+    pub(crate) lock: Option<Lock<String>>,
+    /// Who holds it, for people; none when it is free.
+    pub(crate) holder: Option<Owner>,
+    /// Since when it is held.
+    pub(crate) since: Option<Timestamp>,
+    resource_version: Option<String>,
+}
+
+impl Stored {
+    /// Whether it was taken longer ago than `timeout`.
+    pub(crate) fn is_older_than(&self, timeout: Duration, now: Timestamp) -> bool {
+        self.since.is_none_or(|since| now.duration_since(since).unsigned_abs() > timeout && now > since)
+    }
+
+    fn of(lease: Lease) -> Self {
+        let annotations = lease.metadata.annotations.unwrap_or_default();
+        let spec = lease.spec.unwrap_or_default();
+        let holder = spec.holder_identity.filter(|uid| !uid.is_empty());
+        let path = annotations.get(HOLDER).map_or("", String::as_str);
+        Self {
+            holder: holder.as_ref().map(|uid| Owner::from_path(path, uid)),
+            since: holder.as_ref().and(spec.acquire_time).map(|time| time.0),
+            lock: Some(Lock {
+                holder,
+                token: i64::from(spec.lease_transitions.unwrap_or(0)),
+                released: annotations.get(RELEASED).cloned(),
+            }),
+            resource_version: lease.metadata.resource_version,
+        }
+    }
+}
+
+impl Leases {
+    pub(crate) fn new(client: Client, namespace: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned() }
+    }
+
+    /// Reads the lock from the API server.
+    #[tracing::instrument(name = "k8s.lease.read", skip_all, fields(otel.kind = "client",
+        k8s.namespace.name = self.namespace, k8s.lease.name = name))]
+    pub(crate) async fn read(&self, name: &str) -> Result<Stored> {
+        Ok(self.api.get_opt(name).await?.map(Stored::of).unwrap_or_default())
+    }
+
+    /// Writes the lock if it is still as it was read. None when it has changed meanwhile.
+    #[tracing::instrument(name = "k8s.lease.write", skip_all, fields(otel.kind = "client",
+        k8s.namespace.name = self.namespace, k8s.lease.name = name, evenkeel.token = to.token))]
+    pub(crate) async fn write(
+        &self,
+        name: &str,
+        target: &str,
+        from: &Stored,
+        to: Lock<String>,
+        holder: Option<&Owner>,
+    ) -> Result<Option<Stored>> {
+        let same_holder = from.lock.as_ref().is_some_and(|lock| lock.holder == to.holder);
+        let since = if same_holder { from.since } else { Some(Timestamp::now()) };
+        let lease = render(name, target, from, to, holder, since);
+        let written = match &from.resource_version {
+            None => self.api.create(&PostParams::default(), &lease).await,
+            Some(_) => self.api.replace(name, &PostParams::default(), &lease).await,
+        };
+        match written {
+            Ok(lease) => Ok(Some(Stored::of(lease))),
+            // A lease that somebody deleted meanwhile has moved, too.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn render(
+    name: &str,
+    target: &str,
+    from: &Stored,
+    to: Lock<String>,
+    holder: Option<&Owner>,
+    since: Option<Timestamp>,
+) -> Lease {
+    let mut annotations = BTreeMap::from([(TARGET.to_owned(), target.to_owned())]);
+    annotations.extend(holder.map(|owner| (HOLDER.to_owned(), owner.path())));
+    annotations.extend(to.released.map(|uid| (RELEASED.to_owned(), uid)));
+    Lease {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            resource_version: from.resource_version.clone(),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
+        spec: Some(LeaseSpec {
+            acquire_time: to.holder.as_ref().and(since).map(MicroTime),
+            holder_identity: Some(to.holder.unwrap_or_default()),
+            // Transitions of one target in a lifetime stay far below 2^31.
+            lease_transitions: Some(i32::try_from(to.token).unwrap_or(i32::MAX)),
+            ..LeaseSpec::default()
+        }),
+    }
+}

@@ -1,0 +1,100 @@
+//! Performs a release: does what the machine of `evenkeel_core::release` asks for.
+
+use std::time::Duration;
+
+use evenkeel_core::{
+    release::{Action, Release, Seen},
+    start::{Lease as Lock, Run},
+    target::Target,
+};
+use evenkeel_kit::failpoint;
+
+use crate::{
+    attempt::Owner,
+    engine::{Condition, Engines, Found},
+    error::Result,
+    lease::{Leases, Stored},
+};
+
+/// How long one request waits for the run to be gone; the caller asks again after that.
+const REMOVAL_LIMIT: Duration = Duration::from_secs(3);
+
+/// Releases `owner` from `target`. False when the run is still being removed.
+pub(crate) async fn release(
+    leases: &Leases,
+    engines: &Engines,
+    owner: &Owner,
+    target: &Target,
+) -> Result<bool> {
+    let mut drive = Drive { leases, engines, target, run: target.run_name(), stored: Stored::default() };
+    let mut machine: Release<String, String> = Release::new(owner.uid.clone(), engines.count());
+    let mut action = machine.action();
+    loop {
+        let seen = match action {
+            Action::Done => return Ok(true),
+            Action::AwaitGone(engine, uid) => {
+                if !engines.at(engine).await_gone(&drive.run, &uid, REMOVAL_LIMIT).await? {
+                    return Ok(false);
+                }
+                drive.look(engine).await?
+            }
+            other => drive.perform(other).await?,
+        };
+        action = machine.next(seen);
+    }
+}
+
+struct Drive<'a> {
+    leases: &'a Leases,
+    engines: &'a Engines,
+    target: &'a Target,
+    run: String,
+    stored: Stored,
+}
+
+impl Drive<'_> {
+    async fn perform(&mut self, action: Action<String, String>) -> Result<Seen<String, String>> {
+        match action {
+            Action::ReadLease => {
+                self.stored = self.leases.read(&self.run).await?;
+                Ok(Seen::Lease(self.stored.lock.clone()))
+            }
+            Action::WriteLease { to, .. } => self.write_lease(to).await,
+            Action::Look(engine) => self.look(engine).await,
+            Action::Remove(engine, uid) => {
+                failpoint::hit("executor.release.delete.before");
+                // False says that the object is gone or another, so there is nothing left to remove.
+                self.engines.at(engine).remove(&self.run, Condition::Same { uid: &uid }).await?;
+                failpoint::hit("executor.release.delete.after");
+                Ok(Seen::Removed)
+            }
+            Action::AwaitGone(..) | Action::Done => Ok(Seen::Moved),
+        }
+    }
+
+    async fn look(&self, engine: u8) -> Result<Seen<String, String>> {
+        let found = self.engines.at(engine).look(&self.run).await?;
+        Ok(Seen::Run(found.map(|Found { owner, stage, going, uid, .. }| Run {
+            owner: owner.uid,
+            stage,
+            going,
+            id: uid,
+        })))
+    }
+
+    async fn write_lease(&mut self, to: Lock<String>) -> Result<Seen<String, String>> {
+        // A foreign holder stays, and so does its name.
+        let holder = self.stored.holder.clone().filter(|holder| to.holder.as_ref() == Some(&holder.uid));
+        failpoint::hit("executor.release.lease.before");
+        let target = self.target.as_str();
+        let written = self.leases.write(&self.run, target, &self.stored, to, holder.as_ref()).await?;
+        failpoint::hit("executor.release.lease.after");
+        Ok(match written {
+            Some(stored) => {
+                self.stored = stored;
+                Seen::Written
+            }
+            None => Seen::Moved,
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! Performs a start: does what the machine of `evenkeel_core::start` asks for, each step against the
+//! API server, and tells it what came of it. Nothing is decided here.
+
+use std::{collections::HashMap, time::Duration};
+
+use evenkeel_core::start::{Action, Lease as Lock, Outcome, Run, Seen, Start};
+use evenkeel_kit::failpoint;
+use jiff::Timestamp;
+
+use crate::{
+    attempt::{Attempt, Owner},
+    engine::{Condition, Created, Engines, Found},
+    error::{Error, Result},
+    lease::{Leases, Stored},
+};
+
+/// How long a start waits for runs that are being removed.
+const REMOVAL_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a start works with.
+#[derive(Clone)]
+pub(crate) struct Starter {
+    pub(crate) leases: Leases,
+    pub(crate) engines: Engines,
+    /// How long a lock without a live run keeps others out.
+    pub(crate) start_timeout: Duration,
+}
+
+/// A run that is live, or has even finished.
+pub(crate) struct Started {
+    pub(crate) engine: u8,
+    pub(crate) adopted: bool,
+}
+
+/// One start under way.
+struct Drive<'a> {
+    starter: &'a Starter,
+    attempt: &'a Attempt,
+    run: String,
+    /// The lock as last read or written.
+    stored: Stored,
+    /// resourceVersion of every run when it was last looked at, by uid.
+    versions: HashMap<String, String>,
+    /// Names of the attempts met, by uid, to tell the caller who is in the way.
+    names: HashMap<String, Owner>,
+    refusal: Option<Error>,
+}
+
+impl Starter {
+    /// Starts the attempt, or carries its start on.
+    pub(crate) async fn start(&self, attempt: &Attempt, expected: i64) -> Result<Started> {
+        let (engine, backend) = self.engines.named(&attempt.engine)?;
+        backend.check(attempt).await?;
+        let uid = attempt.owner.uid.clone();
+        let mut drive = Drive {
+            starter: self,
+            attempt,
+            run: attempt.target.run_name(),
+            stored: Stored::default(),
+            versions: HashMap::new(),
+            names: HashMap::from([(uid.clone(), attempt.owner.clone())]),
+            refusal: None,
+        };
+        let mut machine = Start::new(uid, expected, engine, self.engines.count());
+        let mut action = machine.action();
+        loop {
+            if let Action::End(outcome) = action {
+                return drive.conclude(outcome);
+            }
+            let seen = drive.perform(action).await?;
+            action = machine.next(seen);
+        }
+    }
+}
+
+impl Drive<'_> {
+    /// Does one thing and says what came of it. An error leaves everything as it is: whatever was
+    /// begun is carried on by the next start of the same attempt.
+    async fn perform(&mut self, action: Action<String, String>) -> Result<Seen<String, String>> {
+        let engines = &self.starter.engines;
+        Ok(match action {
+            Action::ReadLease => {
+                self.read_lease().await?;
+                let aged = self.stored.is_older_than(self.starter.start_timeout, Timestamp::now());
+                Seen::Lease(self.stored.lock.clone(), aged)
+            }
+            Action::WriteLease { to, .. } => self.write_lease(to).await?,
+            Action::Look(engine) => {
+                let found = engines.at(engine).look(&self.run).await?;
+                Seen::Run(found.map(|found| self.met(found)))
+            }
+            Action::RemoveUnchanged(engine, uid) => self.remove_unchanged(engine, &uid).await?,
+            Action::AwaitGone(engine, uid) => {
+                if !engines.at(engine).await_gone(&self.run, &uid, REMOVAL_LIMIT).await? {
+                    return Err(Error::Unsettled("the run before is still being removed"));
+                }
+                let found = engines.at(engine).look(&self.run).await?;
+                Seen::Run(found.map(|found| self.met(found)))
+            }
+            Action::Create { engine, token } => self.create(engine, token).await?,
+            Action::GoLive(engine, uid) => {
+                failpoint::hit("executor.golive.before");
+                let live = engines.at(engine).go_live(&self.run, &uid).await?;
+                failpoint::hit("executor.golive.after");
+                if live { Seen::Live } else { Seen::Gone }
+            }
+            Action::End(_) => Seen::Moved,
+        })
+    }
+
+    async fn read_lease(&mut self) -> Result<()> {
+        failpoint::hit("executor.verify.before");
+        self.stored = self.starter.leases.read(&self.run).await?;
+        failpoint::hit("executor.verify.after");
+        self.names.extend(self.stored.holder.iter().map(|owner| (owner.uid.clone(), owner.clone())));
+        Ok(())
+    }
+
+    async fn write_lease(&mut self, to: Lock<String>) -> Result<Seen<String, String>> {
+        let holder = to.holder.as_ref().and_then(|uid| self.names.get(uid));
+        failpoint::hit("executor.lease.before");
+        let target = self.attempt.target.as_str();
+        let written = self.starter.leases.write(&self.run, target, &self.stored, to, holder).await?;
+        failpoint::hit("executor.lease.after");
+        Ok(match written {
+            Some(stored) => {
+                self.stored = stored;
+                Seen::Written
+            }
+            None => Seen::Moved,
+        })
+    }
+
+    async fn remove_unchanged(&mut self, engine: u8, uid: &str) -> Result<Seen<String, String>> {
+        let resource_version = self.versions.get(uid).map_or("", String::as_str);
+        let condition = Condition::Unchanged { uid, resource_version };
+        let removed = self.starter.engines.at(engine).remove(&self.run, condition).await?;
+        Ok(if removed { Seen::Removed } else { Seen::Moved })
+    }
+
+    async fn create(&mut self, engine: u8, token: i64) -> Result<Seen<String, String>> {
+        failpoint::hit("executor.create.before");
+        let created = self.starter.engines.at(engine).create(self.attempt, token).await?;
+        failpoint::hit("executor.create.after");
+        Ok(match created {
+            Created::New(uid) => Seen::Created(uid),
+            Created::Exists => Seen::Exists,
+            Created::Refused(error) => {
+                self.refusal = Some(error);
+                Seen::Refused
+            }
+        })
+    }
+
+    /// Remembers what a run was like, for the steps that depend on it.
+    fn met(&mut self, found: Found) -> Run<String, String> {
+        self.versions.insert(found.uid.clone(), found.resource_version);
+        self.names.insert(found.owner.uid.clone(), found.owner.clone());
+        Run { owner: found.owner.uid, stage: found.stage, going: found.going, id: found.uid }
+    }
+
+    fn conclude(mut self, outcome: Outcome<String>) -> Result<Started> {
+        Err(match outcome {
+            Outcome::Started { engine, adopted } => return Ok(Started { engine, adopted }),
+            Outcome::Busy(uid) => {
+                let holder = self.names.remove(&uid).unwrap_or_else(|| Owner { uid, ..Owner::default() });
+                Error::Busy { holder: holder.into(), run: self.run }
+            }
+            Outcome::TokenMoved { current } => Error::TokenMoved { current },
+            Outcome::RunGone => Error::Unsettled("the run was removed before it went live"),
+            Outcome::Refused => self.refusal.unwrap_or(Error::Unsettled("the run was refused")),
+        })
+    }
+}
