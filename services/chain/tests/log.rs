@@ -231,6 +231,20 @@ fn what_lies_outside_the_tree_has_no_proof() {
 }
 
 #[test]
+fn a_proof_for_one_size_does_not_serve_for_another() {
+    let mut log = Log::numbered(8);
+    let (old, new, leaf) = (log.roots[4], log.roots[8], hash::leaf(&0_u64.to_be_bytes()));
+    let path = proof::consistency(4, 8, &mut log).unwrap();
+    let wrong = Err(verify::VerifyError::WrongLength { found: path.len() });
+    assert_eq!(verify::consistency(4, old, 16, new, &path), wrong);
+    assert_eq!(verify::consistency(4, old, 4, old, &path), wrong);
+    let path = proof::inclusion(0, 8, &mut log).unwrap();
+    let wrong = Err(verify::VerifyError::WrongLength { found: path.len() });
+    assert_eq!(verify::inclusion(leaf, 0, 16, new, &path), wrong);
+    assert_eq!(verify::inclusion(leaf, 0, 4, new, &path), wrong);
+}
+
+#[test]
 fn the_empty_log_is_a_prefix_of_any_but_only_with_the_empty_root() {
     let log = Log::numbered(3);
     assert_eq!(verify::consistency(0, hash::empty(), 3, log.roots[3], &[]), Ok(()));
