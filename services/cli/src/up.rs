@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 
-use clap::Args;
-use evenkeel_kit::{shutdown, telemetry, tokens::TokenReviewer};
+use clap::{Args, Parser};
+use evenkeel_kit::{readiness::Readiness, shutdown, telemetry, tokens::TokenReviewer};
 
 use crate::{
     cluster::{Cluster, ClusterArgs},
@@ -20,7 +20,6 @@ use parts::Parts;
 use state::{State, text};
 
 const CONTROLLER: &str = "evenkeel-controller";
-#[allow(dead_code)]
 const EXECUTOR: &str = "evenkeel-executor";
 const AUDIT: &str = "evenkeel-audit";
 const CLI: &str = "evenkeel-cli";
@@ -34,36 +33,56 @@ pub struct UpArgs {
     /// Directory for certificates and the audit log, instead of $XDG_STATE_HOME/evenkeel/up.
     #[arg(long, value_name = "DIR")]
     state: Option<std::path::PathBuf>,
-    /// Address of the audit service; port 0 takes a free one.
-    #[arg(long, env = "EVENKEEL_AUDIT_LISTEN", default_value = "127.0.0.1:7403", value_name = "IP:PORT")]
-    audit_listen: SocketAddr,
-    /// Address of the audit service's health, readiness and metrics.
-    #[arg(
-        long,
-        env = "EVENKEEL_AUDIT_ADMIN_LISTEN",
-        default_value = "127.0.0.1:7413",
-        value_name = "IP:PORT"
-    )]
-    audit_admin_listen: SocketAddr,
+    /// Take free ports, instead of the usual ones or those of the environment.
+    #[arg(long)]
+    free_ports: bool,
+}
+
+/// Settings of a service that its own variables give, as they would give them to its own process.
+#[derive(Parser)]
+struct Environment<C: Args> {
+    #[command(flatten)]
+    config: C,
+}
+
+/// What runs, for people and for the env file.
+#[derive(Default)]
+struct Running {
+    audit: String,
+    audit_admin: String,
+    verifier_key: String,
+    executor: String,
+    executor_admin: String,
+    controller_admin: String,
+    readiness: Vec<Readiness>,
 }
 
 /// Runs the command.
-pub async fn run(cluster: &ClusterArgs, args: UpArgs) -> Result<()> {
-    let cluster = Cluster::open(cluster).await?;
+pub async fn run(cluster_args: &ClusterArgs, args: UpArgs) -> Result<()> {
+    let cluster = Cluster::open(cluster_args).await?;
     let Cluster { server, context, namespace, .. } = &cluster;
-    output::note(&format!("using the cluster at {server} (context {context}), executions in {namespace}"));
+    output::note(&format!(
+        "using the cluster at {server} (context {context}), executions in {namespace}, runs in {}",
+        args.execution_namespace
+    ));
     let telemetry = telemetry::init("evenkeel").map_err(failed)?;
     let shutdown =
         shutdown::on_signal().map_err(|error| Error::Up(format!("cannot await signals: {error}")))?;
     let state = State::open(args.state.clone())?;
     let mut parts = Parts::default();
-    let served = tokio::select! {
+    let started = tokio::select! {
         // Also while starting: a cluster that does not answer must not keep anybody.
-        () = shutdown.cancelled() => Ok(()),
-        started = start(&cluster, args, &state, &mut parts) => started,
+        () = shutdown.cancelled() => Ok(Running::default()),
+        started = start(&cluster, &args, &state, &mut parts) => started,
     };
-    let served = match served {
-        Ok(()) => parts.run(&shutdown).await,
+    let served = match started {
+        Ok(running) => {
+            let announce = announce(&running, &state, cluster_args, &args.execution_namespace);
+            tokio::select! {
+                ended = parts.run(&shutdown) => ended,
+                Err(error) = announce => Err(error),
+            }
+        }
         Err(error) => Err(error),
     };
     let ended = parts.end().await;
@@ -71,42 +90,99 @@ pub async fn run(cluster: &ClusterArgs, args: UpArgs) -> Result<()> {
     served.and(ended)
 }
 
-async fn start(cluster: &Cluster, args: UpArgs, state: &State, parts: &mut Parts) -> Result<()> {
+/// Starts the services in the order in which they need each other.
+async fn start(cluster: &Cluster, args: &UpArgs, state: &State, parts: &mut Parts) -> Result<Running> {
     install::install(cluster, &[&cluster.namespace, &args.execution_namespace]).await?;
-    let tokens = TokenReviewer::new(cluster.client.clone());
+    let mut running = Running::default();
 
-    let config = evenkeel_audit::Config {
-        listen: args.audit_listen,
-        admin_listen: args.audit_admin_listen,
-        data: state.path("audit"),
-        signing_key: None,
-        origin: evenkeel_audit::config::DEFAULT_ORIGIN.to_owned(),
-        allowed_clients: vec![CONTROLLER.to_owned(), CLI.to_owned()],
-        security: state.identity(AUDIT)?,
-    };
+    let mut config: evenkeel_audit::Config = environment(&["--data", &text(Some(&state.path("audit")))])?;
+    config.allowed_clients = vec![CONTROLLER.to_owned(), CLI.to_owned()];
+    config.security = state.identity(AUDIT)?;
+    args.place([&mut config.listen, &mut config.admin_listen]);
+    let tokens = TokenReviewer::new(cluster.client.clone());
     let audit = evenkeel_audit::App::bind(&config, Some(tokens)).await.map_err(failed)?;
-    let (audit_address, audit_admin) = (audit.address(), audit.admin_address());
-    let (verifier_key, audit_ready) = (audit.verifier_key(), audit.readiness());
+    running.audit = reachable(audit.address());
+    running.audit_admin = reachable(audit.admin_address());
+    running.verifier_key = audit.verifier_key();
+    running.readiness.push(audit.readiness());
     parts.start("audit", |stop| audit.serve(stop));
 
+    let mut config: evenkeel_executor::Config = environment(&[])?;
+    config.namespace.clone_from(&args.execution_namespace);
+    config.allowed_clients = vec![CONTROLLER.to_owned(), CLI.to_owned()];
+    config.security = state.identity(EXECUTOR)?;
+    args.place([&mut config.listen, &mut config.admin_listen]);
+    let executor = evenkeel_executor::App::bind(&config, cluster.client.clone()).await.map_err(failed)?;
+    running.executor = reachable(executor.address());
+    running.executor_admin = reachable(executor.admin_address().map_err(failed)?);
+    running.readiness.push(executor.readiness());
+    parts.start("executor", |stop| executor.serve(stop));
+
+    Ok(running)
+}
+
+/// Says where everything is, once it works. Does not end unless that fails.
+async fn announce(running: &Running, state: &State, cluster: &ClusterArgs, runs: &str) -> Result<()> {
     let cli = state.identity(CLI)?;
-    let env = state.write_env(&[
+    let mut variables = vec![
         ("EVENKEEL_NAMESPACE", cluster.namespace.clone()),
-        ("EVENKEEL_EXECUTION_NAMESPACE", args.execution_namespace),
-        ("EVENKEEL_AUDIT", audit_address.to_string()),
-        ("EVENKEEL_AUDIT_ADMIN", format!("http://{audit_admin}")),
+        ("EVENKEEL_EXECUTION_NAMESPACE", runs.to_owned()),
+        ("EVENKEEL_EXECUTOR", running.executor.clone()),
+        ("EVENKEEL_AUDIT", running.audit.clone()),
+        ("EVENKEEL_CONTROLLER_ADMIN", format!("http://{}", running.controller_admin)),
+        ("EVENKEEL_EXECUTOR_ADMIN", format!("http://{}", running.executor_admin)),
+        ("EVENKEEL_AUDIT_ADMIN", format!("http://{}", running.audit_admin)),
         ("EVENKEEL_CA", text(cli.ca.as_deref())),
         ("EVENKEEL_CERT", text(cli.cert.as_deref())),
         ("EVENKEEL_KEY", text(cli.key.as_deref())),
-        ("EVENKEEL_VERIFIER_KEY", verifier_key),
-    ])?;
-    audit_ready.ready().await;
+        ("EVENKEEL_VERIFIER_KEY", running.verifier_key.clone()),
+    ];
+    if let Some(path) = cluster.kubeconfig.as_ref().and_then(|path| path.canonicalize().ok()) {
+        variables.push(("KUBECONFIG", text(Some(&path))));
+    }
+    let env = state.write_env(&variables)?;
+    for readiness in &running.readiness {
+        readiness.ready().await;
+    }
     output::print(&format!(
-        "audit       {audit_address}  admin http://{audit_admin}\n\
-         variables   {}\n\
+        "controller                       admin http://{}\n\
+         executor    {:<20} admin http://{}\n\
+         audit       {:<20} admin http://{}\n\
+         variables   . {}\n\
          ready; end with Ctrl-C\n",
+        running.controller_admin,
+        running.executor,
+        running.executor_admin,
+        running.audit,
+        running.audit_admin,
         env.display()
-    ))
+    ))?;
+    std::future::pending().await
+}
+
+impl UpArgs {
+    /// Makes addresses ask for free ports, if that is wanted.
+    fn place<const N: usize>(&self, addresses: [&mut SocketAddr; N]) {
+        for address in addresses.into_iter().filter(|_| self.free_ports) {
+            address.set_port(0);
+        }
+    }
+}
+
+fn environment<C: Args>(arguments: &[&str]) -> Result<C> {
+    let line = std::iter::once(&"evenkeel up").chain(arguments);
+    Environment::try_parse_from(line).map(|parsed| parsed.config).map_err(|error| {
+        let text = error.to_string();
+        Error::Usage(text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned())
+    })
+}
+
+/// Where this machine finds what listens at an address.
+fn reachable(address: SocketAddr) -> String {
+    match address.ip() {
+        ip if ip.is_unspecified() => format!("127.0.0.1:{}", address.port()),
+        _ => address.to_string(),
+    }
 }
 
 fn failed(error: anyhow::Error) -> Error {
