@@ -1,0 +1,70 @@
+//! Where faults happen, one after the other: an environment whose controller reaches the executor
+//! through a switch, and whose pods end by themselves.
+
+use std::{path::Path, time::Duration};
+
+use evenkeel_cluster::Tier;
+use evenkeel_test_kit::{Environment, Launches, Options, Replica, Service, ServiceProcess, StandIn};
+
+use crate::switch::Switch;
+
+/// After this, an attempt that took a target and launched nothing loses it to another.
+pub const START_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Settings that make everything happen soon.
+const SETTINGS: [(&str, &str); 3] = [
+    ("EVENKEEL_COOLDOWN", "100ms"),
+    ("EVENKEEL_POLL_INTERVAL", "1s"),
+    // As in START_TIMEOUT.
+    ("EVENKEEL_START_TIMEOUT", "1s"),
+];
+
+/// An environment for faults.
+pub struct Lane {
+    /// The environment.
+    pub environment: Environment,
+    /// Between the clients of the executor and its replicas.
+    pub switch: Switch,
+    /// The runs that went live.
+    pub launches: Launches,
+    _kubelet: StandIn,
+}
+
+impl Lane {
+    /// Starts one in this cluster.
+    pub async fn open(kubeconfig: &Path) -> anyhow::Result<Self> {
+        let options =
+            Options::default().tier(Tier::ControlPlane).cluster(kubeconfig).without(Service::Controller);
+        let options = SETTINGS.into_iter().fold(options, |all, (name, value)| all.setting(name, value));
+        let environment = Environment::start(options).await?;
+        let switch = Switch::begin(environment.executor_address()).await?;
+        let launches = environment.launches().await?;
+        let kubelet = StandIn::begin(environment.pods());
+        let lane = Self { environment, switch, launches, _kubelet: kubelet };
+        lane.start(Service::Controller, "").await?;
+        Ok(lane)
+    }
+
+    /// Starts a service with a failpoint, or an empty text for none, and waits until it is ready.
+    pub async fn start(&self, service: Service, failpoint: &str) -> anyhow::Result<()> {
+        self.start_process(self.environment.service(service), failpoint).await
+    }
+
+    /// Starts one more process of a service and waits until it is ready.
+    pub async fn start_replica(&self, service: Service) -> anyhow::Result<Replica> {
+        let replica = self.environment.replica(service)?;
+        self.start_process(&replica, "").await?;
+        Ok(replica)
+    }
+
+    /// Starts a process of a service and waits until it is ready.
+    pub async fn start_process(&self, process: &ServiceProcess, failpoint: &str) -> anyhow::Result<()> {
+        let executor = self.switch.address();
+        let mut extra = vec![("EVENKEEL_FAILPOINTS", failpoint)];
+        if process.service() == Service::Controller {
+            extra.push(("EVENKEEL_EXECUTOR", &executor));
+        }
+        process.start(&extra)?;
+        process.ready().await
+    }
+}

@@ -1,0 +1,71 @@
+//! `evenkeel-fault`: plays every fault and shows what became of the executions.
+
+use std::{process::ExitCode, time::Instant};
+
+use clap::Parser;
+use evenkeel_test_fault::{cluster, fault::Fault, schedule::Schedule, seed, table};
+
+/// Kills and pauses services around every effect they have, and shows what became of it.
+#[derive(Parser)]
+#[command(name = "evenkeel-fault")]
+struct Cli {
+    /// Only faults whose name contains this, such as `executor.create` or `paused`.
+    #[arg(default_value = "")]
+    only: String,
+    /// How many random schedules to play as well; each has a seed of its own.
+    #[arg(long, default_value_t = 3)]
+    schedules: u64,
+}
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let played = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(Cli::parse())));
+    match played {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything was as it must be.
+async fn run(cli: Cli) -> anyhow::Result<bool> {
+    let begun = Instant::now();
+    let seed = seed::chosen()?;
+    let cluster = cluster::shared().await?;
+    let faults: Vec<Fault> =
+        Fault::all().into_iter().filter(|fault| fault.to_string().contains(&cli.only)).collect();
+    let rows = faults.len();
+    let mut failed = table::play(&cluster.kubeconfig_path(), faults, seed).await?;
+    println!();
+    for seed in (0..cli.schedules).map(|nth| seed.wrapping_add(nth)) {
+        failed += usize::from(!schedule(&cluster, seed).await);
+    }
+    let seconds = begun.elapsed().as_secs_f32();
+    let all = rows + usize::try_from(cli.schedules)?;
+    println!("\n{} of {all} as they must be, in {seconds:.0} s", all - failed);
+    Ok(failed == 0)
+}
+
+/// Plays one random schedule and shows it. Whether all was as it must be.
+async fn schedule(cluster: &evenkeel_cluster::Cluster, seed: u64) -> bool {
+    let begun = Instant::now();
+    let played = Schedule::of(seed).play(&cluster.kubeconfig_path()).await;
+    let seconds = begun.elapsed().as_secs_f32();
+    let name = format!("random schedule, seed {seed}");
+    match played {
+        Ok(verdicts) if verdicts.iter().all(|verdict| verdict.is_good()) => {
+            println!("{name}: {} executions, all as they must be, {seconds:.1} s", verdicts.len());
+            return true;
+        }
+        Ok(verdicts) => {
+            println!("{name}: NOT AS IT MUST BE, {seconds:.1} s");
+            verdicts.iter().for_each(|verdict| println!("    {verdict}"));
+        }
+        Err(error) => println!("{name}: NOT AS IT MUST BE, {seconds:.1} s\n    {error:#}"),
+    }
+    println!("    repeat it with {}={seed}", seed::VARIABLE);
+    false
+}

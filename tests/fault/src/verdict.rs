@@ -1,0 +1,173 @@
+//! What became of executions: how often they ran, what was recorded, what is left.
+
+use std::{collections::BTreeSet, fmt};
+
+use anyhow::Context as _;
+use evenkeel_api::WorkflowExecution;
+use evenkeel_chain::{
+    bundle::{Content, Verifier},
+    note::VerifierKey,
+};
+use evenkeel_proto::audit::v1::{ExportEventsRequest, GetCheckpointRequest};
+use evenkeel_test_kit::{Environment, wait};
+use k8s_openapi::api::batch::v1::Job;
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, ListParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use crate::lane::Lane;
+
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// An execution that ended, and how it should have.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    name: String,
+    uid: String,
+    phase: String,
+    wanted: &'static str,
+}
+
+impl Ending {
+    /// From its last state.
+    pub fn of(execution: &WorkflowExecution, wanted: &'static str) -> Self {
+        Self {
+            name: execution.name_any(),
+            uid: execution.uid().unwrap_or_default(),
+            phase: execution.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default(),
+            wanted,
+        }
+    }
+
+    fn events(&self) -> [&'static str; 3] {
+        let last = match self.wanted {
+            "Completed" => "workflowexecution.workflow.completed",
+            _ => "workflowexecution.workflow.failed",
+        };
+        ["workflowexecution.selection.completed", "workflowexecution.execution.started", last]
+    }
+}
+
+/// What became of one execution.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// How many runs went live for it.
+    pub launches: usize,
+    /// The phase it ended in.
+    pub phase: String,
+    /// Whether that is the phase it should have ended in.
+    pub ended_well: bool,
+    /// What is wrong with its record.
+    pub audit: Vec<String>,
+    /// What should no longer be there.
+    pub leftovers: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether everything is as it must be.
+    pub fn is_good(&self) -> bool {
+        self.launches == 1 && self.ended_well && self.audit.is_empty() && self.leftovers.is_empty()
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} launches, {}", self.launches, self.phase)?;
+        self.audit.iter().chain(&self.leftovers).try_for_each(|problem| write!(f, "; {problem}"))
+    }
+}
+
+/// Judges executions after all of them ended and were deleted.
+pub async fn judge(lane: &Lane, endings: &[Ending]) -> anyhow::Result<Vec<Verdict>> {
+    catch_up(lane).await?;
+    let leftovers = leftovers(&lane.environment).await?;
+    let log = verify_log(&lane.environment).await?;
+    let verdict = |ending: &Ending| {
+        anyhow::Ok(Verdict {
+            launches: lane.launches.of(&ending.uid)?,
+            phase: ending.phase.clone(),
+            ended_well: ending.phase == ending.wanted,
+            audit: record_problems(&log, ending),
+            leftovers: leftovers.clone(),
+        })
+    };
+    endings.iter().map(verdict).collect()
+}
+
+/// Waits until everything that went live before this has been counted: a live Job that is made now
+/// comes after it in the watch.
+async fn catch_up(lane: &Lane) -> anyhow::Result<()> {
+    let jobs = lane.environment.jobs();
+    let mark = "the-last-to-be-counted";
+    let job: Job = serde_json::from_value(json!({
+        "metadata": {"generateName": "mark-", "annotations": {"evenkeel.dev/owner-uid": mark}},
+        "spec": {"parallelism": 0, "template": {"spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": "none", "image": "none"}],
+        }}},
+    }))?;
+    let before = lane.launches.of(mark)?;
+    let created = jobs.create(&PostParams::default(), &job).await?.name_any();
+    lane.launches.reach(mark, before + 1, LIMIT).await?;
+    jobs.delete(&created, &DeleteParams::background()).await?;
+    wait::until_gone(&jobs, &created, LIMIT).await
+}
+
+/// Jobs, pods and held locks. Nothing of them may be there once all executions are gone.
+async fn leftovers(environment: &Environment) -> anyhow::Result<Vec<String>> {
+    let all = ListParams::default();
+    let jobs = environment.jobs().list(&all).await?;
+    let pods = environment.pods().list(&all).await?;
+    let leases = environment.leases().list(&all).await?;
+    let held = leases.iter().filter_map(|lease| {
+        let holder = lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())?;
+        Some(format!("lock {} is held by {holder}", lease.name_any()))
+    });
+    let jobs = jobs.iter().map(|job| format!("Job {} is there", job.name_any()));
+    let pods = pods.iter().map(|pod| format!("pod {} is there", pod.name_any()));
+    Ok(jobs.chain(pods).chain(held).collect())
+}
+
+/// Exports the whole log and verifies it as an auditor would: complete, dense and signed.
+async fn verify_log(environment: &Environment) -> anyhow::Result<Vec<Value>> {
+    let mut client = environment.audit()?;
+    let newest = client.get_checkpoint(GetCheckpointRequest {}).await?.into_inner();
+    let key = VerifierKey::parse(&newest.verifier_key)?;
+    let mut verifier = Verifier::new(&newest.checkpoint, &key)?;
+    let size = i64::try_from(verifier.checkpoint().size)?;
+    let mut events = Vec::new();
+    if size > 0 {
+        let whole = ExportEventsRequest { start_index: 0, end_index: size };
+        let mut stream = client.export_events(whole).await?.into_inner();
+        while let Some(chunk) = stream.message().await? {
+            for entry in chunk.entries {
+                verifier.entry(u64::try_from(entry.index)?, Content::Body(&entry.body), None)?;
+                events.push(serde_json::from_slice(&entry.body)?);
+            }
+        }
+    }
+    let facts = verifier.finish().context("verify the audit log")?;
+    anyhow::ensure!(facts.complete, "the audit log was not exported completely");
+    Ok(events)
+}
+
+/// Compares the record of an execution with what it must be: these events, in this order, once.
+fn record_problems(log: &[Value], ending: &Ending) -> Vec<String> {
+    let own: Vec<&Value> = log.iter().filter(|event| event["resource_id"] == *ending.name).collect();
+    let kinds: Vec<&str> = own.iter().filter_map(|event| event["event_type"].as_str()).collect();
+    let mut problems = Vec::new();
+    if kinds != ending.events() {
+        problems.push(format!("the record is {kinds:?}"));
+    }
+    let ids: BTreeSet<&str> = log.iter().filter_map(|event| event["event_id"].as_str()).collect();
+    if ids.len() != log.len() {
+        problems.push("an event is twice in the log".to_owned());
+    }
+    let times: Vec<&str> = own.iter().filter_map(|event| event["event_timestamp"].as_str()).collect();
+    if !times.is_sorted() {
+        problems.push(format!("the times of its events are {times:?}"));
+    }
+    problems
+}
