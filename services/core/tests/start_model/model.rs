@@ -7,24 +7,38 @@ use std::rc::Rc;
 use evenkeel_core::release::{self, Release};
 use evenkeel_core::start::{self, Rule, Stage, Start};
 
-use crate::search::{Fx, Interner};
+use crate::search::{Fx, Interner, Key};
 use crate::world::{ENGINES, World, drive_release, drive_start};
 
 /// The attempts, by number.
-pub const S: u8 = 0;
-pub const N: u8 = 1;
-pub const M: u8 = 2;
+pub(crate) const S: u8 = 0;
+pub(crate) const N: u8 = 1;
+pub(crate) const M: u8 = 2;
 const NAMES: [&str; 3] = ["S", "N", "M"];
 /// Engine of each attempt.
-pub const ENGINE: [u8; 3] = [0, 1, 0];
+pub(crate) const ENGINE: [u8; 3] = [0, 1, 0];
 
 /// One state of everything; machines are numbered by the model.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct State {
+pub(crate) struct State {
     world: World,
     starters: [u16; 3],
     releases: [u16; 3],
     launched: [u8; 3],
+}
+
+impl State {
+    /// The whole state in a few bytes.
+    pub(crate) fn key(&self) -> u128 {
+        let mut key = Key::default();
+        self.world.add_to(&mut key);
+        for at in 0..3 {
+            key.add(11, self.starters[at]);
+            key.add(6, self.releases[at]);
+            key.add(2, self.launched[at]);
+        }
+        key.value()
+    }
 }
 
 /// A starter: at rest, or in the middle of a try.
@@ -42,20 +56,20 @@ enum Releasing {
     Done,
 }
 
-/// Who moved.
+/// Who moved: an attempt, and the number of the machine it has after the move.
 #[derive(Clone, Copy)]
-pub enum Label {
+pub(crate) enum Label {
     Time,
-    Observe(u8),
-    Crash(u8),
-    Start(u8),
-    Release(u8),
+    Observe(u8, u16),
+    Crash(u8, u16),
+    Start(u8, u16),
+    Release(u8, u16),
 }
 
 type Moves = HashMap<(u16, u8, World), Rc<[(u16, World)]>, BuildHasherDefault<Fx>>;
 
 /// The starters, the releases, and the rule left out.
-pub struct Model {
+pub(crate) struct Model {
     attempts: [u8; 3],
     missing: Option<Rule>,
     tries: [u8; 3],
@@ -70,7 +84,7 @@ pub struct Model {
 
 impl Model {
     /// Three starters for these attempts, each with one try.
-    pub fn new(attempts: [u8; 3], missing: Option<Rule>) -> Self {
+    pub(crate) fn new(attempts: [u8; 3], missing: Option<Rule>) -> Self {
         let mut starters = Interner::new();
         let resting = starters.number(Starter { tries: 0, start: None });
         Self {
@@ -87,18 +101,18 @@ impl Model {
     }
 
     /// The same with other numbers of tries, and with releases that may be cut short and asked for again.
-    pub fn with(self, tries: [u8; 3], cuts: u8) -> Self {
+    pub(crate) fn with(self, tries: [u8; 3], cuts: u8) -> Self {
         Self { tries, cuts, ..self }
     }
 
-    pub fn first(&mut self) -> State {
+    pub(crate) fn first(&mut self) -> State {
         let starters = self.tries.map(|tries| self.starters.number(Starter { tries, start: None }));
         let releases = [self.releases.number(Releasing::NotBegun { cuts: self.cuts }); 3];
         State { world: World::default(), starters, releases, launched: [0; 3] }
     }
 
     /// What is wrong with this state.
-    pub fn violation(&self, state: &State) -> Option<&'static str> {
+    pub(crate) fn violation(&self, state: &State) -> Option<&'static str> {
         let mut live = state.world.owners(Stage::Live);
         if live.clone().count() > 1 {
             return Some("I1: two runs are live");
@@ -111,7 +125,7 @@ impl Model {
     }
 
     /// Everything that can happen next.
-    pub fn successors(&mut self, state: &State, out: &mut Vec<(Label, State)>) {
+    pub(crate) fn successors(&mut self, state: &State, out: &mut Vec<(Label, State)>) {
         state.world.passing_time(|world| out.push((Label::Time, State { world, ..*state })));
         for attempt in [S, N, M] {
             if self.attempts.contains(&attempt) {
@@ -143,17 +157,17 @@ impl Model {
             if tries > 0 && matches!(release, Releasing::NotBegun { .. }) {
                 let start = Some(self.fresh_start(attempt, state.world.token()));
                 let number = self.starters.number(Starter { tries: tries - 1, start });
-                out.push((Label::Observe(index), with(number, state.world)));
+                out.push((Label::Observe(attempt, number), with(number, state.world)));
             }
             return;
         }
         // A crash that nothing follows is the same as a delay without end.
         if tries > 0 {
             let number = self.starters.number(Starter { tries, start: None });
-            out.push((Label::Crash(index), with(number, state.world)));
+            out.push((Label::Crash(attempt, number), with(number, state.world)));
         }
         for (number, world) in self.start_moves(number, attempt, state.world).iter() {
-            out.push((Label::Start(index), with(*number, *world)));
+            out.push((Label::Start(attempt, *number), with(*number, *world)));
         }
     }
 
@@ -181,7 +195,7 @@ impl Model {
         for (number, world) in self.release_moves(state.releases[at], attempt, state.world).iter() {
             let mut next = State { world: *world, ..*state };
             next.releases[at] = *number;
-            out.push((Label::Release(attempt), next));
+            out.push((Label::Release(attempt, *number), next));
         }
     }
 
@@ -254,29 +268,23 @@ impl Model {
     }
 
     /// A step for people: who moved, what is due next, and how things stand.
-    pub fn describe(&self, label: Label, state: &State) -> String {
-        let starter = |what: &str, index: u8| {
-            let at = usize::from(index);
-            let name = NAMES[usize::from(self.attempts[at])];
-            match &self.starters.value(state.starters[at]).start {
-                Some(start) => format!("{name} on replica {index} {what}, next {:?}", start.action()),
-                None => format!("{name} on replica {index} {what} and ends"),
-            }
+    pub(crate) fn describe(&self, label: Label, state: &State) -> String {
+        let name = |attempt: u8| NAMES[usize::from(attempt)];
+        let starter = |attempt: u8, what: &str, number: u16| match &self.starters.value(number).start {
+            Some(start) => format!("{} {what}, next {:?}", name(attempt), start.action()),
+            None => format!("{} {what} and ends", name(attempt)),
         };
         let who = match label {
             Label::Time => "time passes".to_owned(),
-            Label::Observe(index) => starter("reads the token", index),
-            Label::Crash(index) => starter("crashes", index),
-            Label::Start(index) => starter("acts", index),
-            Label::Release(attempt) => {
-                let name = NAMES[usize::from(attempt)];
-                match self.releases.value(state.releases[usize::from(attempt)]) {
-                    Releasing::Begun { release, .. } => {
-                        format!("release of {name} acts, next {:?}", release.action())
-                    }
-                    _ => format!("release of {name} is done"),
+            Label::Observe(attempt, number) => starter(attempt, "reads the token", number),
+            Label::Crash(attempt, number) => starter(attempt, "crashes", number),
+            Label::Start(attempt, number) => starter(attempt, "acts", number),
+            Label::Release(attempt, number) => match self.releases.value(number) {
+                Releasing::Begun { release, .. } => {
+                    format!("release of {} acts, next {:?}", name(attempt), release.action())
                 }
-            }
+                _ => format!("release of {} is done", name(attempt)),
+            },
         };
         format!("{who}\n        {}", state.world.describe(NAMES))
     }

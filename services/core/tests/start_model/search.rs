@@ -1,39 +1,38 @@
 //! Breadth-first search over the states of a model, so that a counter-example is a shortest one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use crate::model::{Model, State};
 
 /// What a search found.
-pub enum Found {
-    Nothing { states: usize },
-    Violation { what: &'static str, steps: Vec<String>, states: usize },
+pub(crate) struct Found {
+    pub(crate) states: usize,
+    /// What went wrong, and the steps that lead to it.
+    pub(crate) violation: Option<(&'static str, Vec<String>)>,
 }
 
-/// Visits every state once.
-pub fn search(model: &mut Model) -> Found {
+/// Visits every state once, until one is wrong.
+pub(crate) fn search(model: &mut Model) -> Found {
     let first = model.first();
-    let mut seen: HashMap<State, (), BuildHasherDefault<Fx>> = HashMap::default();
+    let mut seen: HashSet<u128, BuildHasherDefault<Fx>> = HashSet::default();
     let mut states: Vec<(State, u32)> = vec![(first, 0)];
     let mut successors = Vec::new();
-    seen.insert(first, ());
+    seen.insert(first.key());
     let mut at = 0;
-    while at < states.len() {
-        let state = states[at].0;
+    while let Some((state, _)) = states.get(at).copied() {
         if let Some(what) = model.violation(&state) {
-            return Found::Violation { what, steps: trace(model, &states, at), states: states.len() };
+            return Found { states: states.len(), violation: Some((what, trace(model, &states, at))) };
         }
         successors.clear();
         model.successors(&state, &mut successors);
-        for (_, next) in &successors {
-            if seen.insert(*next, ()).is_none() {
-                states.push((*next, u32::try_from(at).unwrap()));
-            }
-        }
+        let parent = u32::try_from(at).expect("fewer than 2^32 states fit into memory");
+        states.extend(
+            successors.iter().filter(|(_, next)| seen.insert(next.key())).map(|(_, next)| (*next, parent)),
+        );
         at += 1;
     }
-    Found::Nothing { states: states.len() }
+    Found { states: states.len(), violation: None }
 }
 
 /// The steps that lead from the first state to this one.
@@ -41,20 +40,41 @@ fn trace(model: &mut Model, states: &[(State, u32)], mut at: usize) -> Vec<Strin
     let mut steps = Vec::new();
     while at != 0 {
         let (state, parent) = states[at];
-        let parent = parent as usize;
+        at = parent as usize;
         let mut successors = Vec::new();
-        model.successors(&states[parent].0, &mut successors);
-        let (label, _) = successors.into_iter().find(|(_, next)| *next == state).unwrap();
+        model.successors(&states[at].0, &mut successors);
+        let step = successors.into_iter().find(|(_, next)| *next == state);
+        let (label, _) = step.expect("a state is among the successors of its parent");
         steps.push(model.describe(label, &state));
-        at = parent;
     }
     steps.reverse();
     steps
 }
 
+/// Small numbers side by side.
+#[derive(Default)]
+pub(crate) struct Key {
+    value: u128,
+    used: u32,
+}
+
+impl Key {
+    /// Adds a number that needs at most so many bits.
+    pub(crate) fn add(&mut self, bits: u32, number: impl Into<u128>) {
+        let number = number.into();
+        assert!(number >> bits == 0 && self.used + bits <= 128, "a number needs more room");
+        self.value |= number << self.used;
+        self.used += bits;
+    }
+
+    pub(crate) fn value(&self) -> u128 {
+        self.value
+    }
+}
+
 /// A fast hash for small keys that nobody attacks.
 #[derive(Default)]
-pub struct Fx(u64);
+pub(crate) struct Fx(u64);
 
 impl Fx {
     fn add(&mut self, word: u64) {
@@ -93,17 +113,17 @@ impl Hasher for Fx {
 }
 
 /// Gives every distinct value a small number, so that a state is a handful of numbers.
-pub struct Interner<T> {
+pub(crate) struct Interner<T> {
     numbers: HashMap<T, u16, BuildHasherDefault<Fx>>,
     values: Vec<T>,
 }
 
 impl<T: Clone + Eq + Hash> Interner<T> {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { numbers: HashMap::default(), values: Vec::new() }
     }
 
-    pub fn number(&mut self, value: T) -> u16 {
+    pub(crate) fn number(&mut self, value: T) -> u16 {
         if let Some(number) = self.numbers.get(&value) {
             return *number;
         }
@@ -113,7 +133,7 @@ impl<T: Clone + Eq + Hash> Interner<T> {
         number
     }
 
-    pub fn value(&self, number: u16) -> &T {
+    pub(crate) fn value(&self, number: u16) -> &T {
         &self.values[usize::from(number)]
     }
 }

@@ -5,13 +5,13 @@ use std::iter;
 use evenkeel_core::release::{self, Release};
 use evenkeel_core::start::{self, Lease, Run, Stage, Start};
 
-use crate::model::ENGINE;
+use crate::{model::ENGINE, search::Key};
 
-pub const ENGINES: u8 = 2;
+pub(crate) const ENGINES: u8 = 2;
 
 /// The Lease and the runs.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct World {
+pub(crate) struct World {
     lease: Option<Lock>,
     slots: [Option<Slot>; 2],
     created: u8,
@@ -33,17 +33,17 @@ struct Slot {
 }
 
 impl World {
-    pub fn token(&self) -> i64 {
+    pub(crate) fn token(&self) -> i64 {
         self.lease.map_or(0, |lease| i64::from(lease.token))
     }
 
     /// Owners of the runs in this stage; those whose removal has begun count.
-    pub fn owners(&self, stage: Stage) -> impl Iterator<Item = u8> + Clone + '_ {
+    pub(crate) fn owners(&self, stage: Stage) -> impl Iterator<Item = u8> + Clone + '_ {
         self.slots.iter().flatten().filter(move |slot| slot.stage == stage).map(|slot| slot.owner)
     }
 
     /// Whether an inert run of this world is live in the next.
-    pub fn goes_live_in(&self, next: &Self) -> bool {
+    pub(crate) fn goes_live_in(&self, next: &Self) -> bool {
         let stage = |slot: Option<Slot>| slot.map(|slot| (slot.id, slot.stage));
         iter::zip(self.slots, next.slots).any(|(before, after)| {
             matches!((stage(before), stage(after)), (Some((id, Stage::Inert)), Some((same, Stage::Live))) if id == same)
@@ -51,7 +51,7 @@ impl World {
     }
 
     /// What happens by itself: live runs finish, and what is being removed is gone some day.
-    pub fn passing_time(&self, mut then: impl FnMut(Self)) {
+    pub(crate) fn passing_time(&self, mut then: impl FnMut(Self)) {
         for at in 0..self.slots.len() {
             let Some(slot) = self.slots[at] else { continue };
             if slot.stage == Stage::Live {
@@ -64,12 +64,12 @@ impl World {
     }
 
     /// Forgets what only starters compare.
-    pub fn forget_numbers(&mut self) {
+    pub(crate) fn forget_numbers(&mut self) {
         self.lease = self.lease.map(|lease| Lock { token: 0, ..lease });
         self.created = 0;
     }
 
-    pub fn describe(&self, names: [&str; 3]) -> String {
+    pub(crate) fn describe(&self, names: [&str; 3]) -> String {
         let name = |attempt: Option<u8>| attempt.map_or("-", |attempt| names[usize::from(attempt)]);
         let lease = match self.lease {
             None => "no Lease".to_owned(),
@@ -85,6 +85,23 @@ impl World {
             }
         });
         format!("{lease} | {} | {}", slots[0], slots[1])
+    }
+
+    /// Adds everything to the key of a state.
+    pub(crate) fn add_to(&self, key: &mut Key) {
+        let attempt = |attempt: Option<u8>| attempt.map_or(3, |attempt| attempt);
+        let lease = self.lease.unwrap_or(Lock { holder: None, token: 0, released: None });
+        key.add(1, u8::from(self.lease.is_some()));
+        key.add(2, attempt(lease.holder));
+        key.add(5, lease.token);
+        key.add(2, attempt(lease.released));
+        for slot in self.slots {
+            key.add(2, attempt(slot.map(|slot| slot.owner)));
+            key.add(2, slot.map_or(0, |slot| slot.stage as u8));
+            key.add(1, slot.map_or(0, |slot| u8::from(slot.going)));
+            key.add(4, slot.map_or(0, |slot| slot.id));
+        }
+        key.add(4, self.created);
     }
 
     fn with(&self, at: usize, slot: Option<Slot>) -> Self {
@@ -129,7 +146,11 @@ impl World {
 /// Every way in which the due action of a start can come out. A conditional write that succeeds is one
 /// step with the read it is conditional on, since nothing can have moved in between; one that fails leads
 /// back to the read.
-pub fn drive_start(start: &Start<u8, u8>, world: &World, peeks_count: bool) -> Vec<(Start<u8, u8>, World)> {
+pub(crate) fn drive_start(
+    start: &Start<u8, u8>,
+    world: &World,
+    peeks_count: bool,
+) -> Vec<(Start<u8, u8>, World)> {
     use start::{Action, Seen};
     let (mut told, mut next) = (start.clone(), *world);
     match start.action() {
@@ -195,7 +216,11 @@ fn create(start: &Start<u8, u8>, world: &World, engine: u8) -> Vec<(Start<u8, u8
 }
 
 /// The due action of a release, and what came of it.
-pub fn drive_release(attempt: u8, release: &Release<u8, u8>, world: &World) -> (Release<u8, u8>, World) {
+pub(crate) fn drive_release(
+    attempt: u8,
+    release: &Release<u8, u8>,
+    world: &World,
+) -> (Release<u8, u8>, World) {
     use release::{Action, Seen};
     let (mut told, mut next) = (release.clone(), *world);
     match release.action() {
