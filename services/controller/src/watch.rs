@@ -1,0 +1,231 @@
+//! Follows the executor's runs: remembers their facts, and wakes the executions that they concern.
+//! A missed message costs time and never truth: what is not heard of is asked for.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use evenkeel_api::WorkflowExecution;
+use evenkeel_core::facts::{Facts, Owner};
+use evenkeel_kit::{readiness::Readiness, rpc, shutdown::CancellationToken};
+use evenkeel_proto::execution::v1::{
+    Execution, ExecutionState, WatchExecutionsResponse, watch_executions_response::Event,
+};
+use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
+use tokio::{sync::mpsc, time::sleep};
+use tonic::{Status, Streaming};
+
+use crate::{backoff::delay, executor::Executor, facts, index::Index};
+
+/// Readiness: the executor's runs are followed.
+pub(crate) const EXECUTOR: &str = "executor";
+/// Failures in a row that the wait between connections goes on growing for: up to 3.2 seconds.
+const WORST: u32 = 5;
+
+/// Asks for objects to be looked at.
+#[derive(Clone)]
+pub struct Wake {
+    sender: mpsc::UnboundedSender<ObjectRef<WorkflowExecution>>,
+}
+
+impl Wake {
+    /// Wakes through `sender`.
+    pub(crate) fn new(sender: mpsc::UnboundedSender<ObjectRef<WorkflowExecution>>) -> Self {
+        Self { sender }
+    }
+
+    /// Has an object looked at soon.
+    pub(crate) fn object(&self, reference: &ObjectRef<WorkflowExecution>) {
+        // Nobody listens any more during shutdown, and nothing needs to.
+        let _ = self.sender.send(reference.clone());
+    }
+}
+
+/// What is known of runs, by the uid of their owner.
+#[derive(Default)]
+pub(crate) struct Runs {
+    known: Mutex<HashMap<String, Known>>,
+}
+
+struct Known {
+    facts: Facts,
+    heard: Instant,
+}
+
+impl Runs {
+    /// Remembers facts. A run that ended stays ended, whatever an older message says.
+    pub(crate) fn note(&self, facts: &Facts) {
+        let mut known = self.known.lock();
+        let is_older = known
+            .get(&facts.owner.uid)
+            .is_some_and(|known| known.facts.state.is_finished() && !facts.state.is_finished());
+        if !is_older {
+            let fresh = Known { facts: facts.clone(), heard: Instant::now() };
+            known.insert(facts.owner.uid.clone(), fresh);
+        }
+    }
+
+    /// The facts of a run: an end is for good, and anything else for a while.
+    pub(crate) fn recent(&self, uid: &str, age: Duration) -> Option<Facts> {
+        let known = self.known.lock();
+        let run = known.get(uid)?;
+        (run.facts.state.is_finished() || run.heard.elapsed() < age).then(|| run.facts.clone())
+    }
+
+    /// Forgets a run; gives what was known of it.
+    pub(crate) fn forget(&self, uid: &str) -> Option<Facts> {
+        self.known.lock().remove(uid).map(|known| known.facts)
+    }
+
+    fn owners(&self) -> Vec<Owner> {
+        self.known.lock().values().map(|known| known.facts.owner.clone()).collect()
+    }
+}
+
+/// Follows all runs of the executor.
+pub(crate) struct Follower {
+    pub(crate) executor: Executor,
+    pub(crate) runs: Arc<Runs>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) wake: Wake,
+    pub(crate) readiness: Readiness,
+}
+
+impl Follower {
+    /// Follows until shutdown, over as many connections as it takes.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let mut resume_token = String::new();
+        let mut failures = 0;
+        loop {
+            let ended = tokio::select! {
+                () = shutdown.cancelled() => return,
+                ended = self.connection(&mut resume_token, &mut failures) => ended,
+            };
+            self.readiness.set(EXECUTOR, false);
+            if failures == 0 {
+                tracing::info!("the executor's stream ended, connecting again: {ended}");
+            }
+            failures = (failures + 1).min(WORST);
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = sleep(delay(failures)) => {}
+            }
+        }
+    }
+
+    /// One connection; gives why it ended.
+    async fn connection(&self, resume_token: &mut String, failures: &mut u32) -> String {
+        match self.executor.watch(resume_token.clone()).await {
+            Ok(stream) => match self.follow(stream, resume_token, failures).await {
+                Ok(()) => "the executor closed it".to_owned(),
+                Err(status) => why(&status),
+            },
+            Err(status) => {
+                if *failures == 1 {
+                    tracing::warn!("could not follow the executor's runs, trying on: {}", why(&status));
+                }
+                why(&status)
+            }
+        }
+    }
+
+    async fn follow(
+        &self,
+        mut stream: Streaming<WatchExecutionsResponse>,
+        resume_token: &mut String,
+        failures: &mut u32,
+    ) -> Result<(), Status> {
+        let mut listed = HashSet::new();
+        while let Some(response) = stream.message().await? {
+            *failures = 0;
+            match response.event {
+                Some(Event::Execution(execution)) => {
+                    listed.extend(execution.owner.as_ref().map(|owner| owner.uid.clone()));
+                    self.changed(execution);
+                }
+                Some(Event::Synced(_)) => {
+                    // A stream that was resumed lists nothing, so what it lacks is not missing.
+                    if resume_token.is_empty() {
+                        self.missing(&listed);
+                    }
+                    listed.clear();
+                    self.readiness.set(EXECUTOR, true);
+                }
+                None => {}
+            }
+            if !response.resume_token.is_empty() {
+                *resume_token = response.resume_token;
+            }
+        }
+        Ok(())
+    }
+
+    fn changed(&self, execution: Execution) {
+        let target = execution.target.clone();
+        let owner = execution.owner.clone().map(facts::owner).unwrap_or_default();
+        let is_ours = self.index.knows(&owner.uid);
+        if execution.state() == ExecutionState::Gone {
+            self.runs.forget(&owner.uid);
+            self.index.waiting(&target).iter().for_each(|waiting| self.wake.object(waiting));
+            if is_ours {
+                self.wake_owner(&owner);
+            }
+            return;
+        }
+        let Some(facts) = facts::run(execution).filter(|_| is_ours) else { return };
+        self.runs.note(&facts);
+        if facts.state.is_finished() || facts.failed_task.is_some() {
+            self.wake_owner(&owner);
+        }
+    }
+
+    /// What was known and is not listed any more went while nobody listened.
+    fn missing(&self, listed: &HashSet<String>) {
+        for owner in self.runs.owners() {
+            if !listed.contains(&owner.uid) {
+                self.runs.forget(&owner.uid);
+                self.wake_owner(&owner);
+            }
+        }
+    }
+
+    fn wake_owner(&self, owner: &Owner) {
+        self.wake.object(&ObjectRef::new(&owner.name).within(&owner.namespace));
+    }
+}
+
+fn why(status: &Status) -> String {
+    rpc::reason(status).unwrap_or_else(|| status.code().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_core::facts::RunState;
+
+    use super::*;
+
+    fn facts(state: RunState) -> Facts {
+        Facts { owner: Owner { uid: "u-1".to_owned(), ..Owner::default() }, state, ..Facts::default() }
+    }
+
+    #[test]
+    fn an_end_is_not_taken_back_by_an_older_message() {
+        let runs = Runs::default();
+        runs.note(&facts(RunState::Succeeded));
+        runs.note(&facts(RunState::Running));
+        assert_eq!(runs.recent("u-1", Duration::ZERO).unwrap().state, RunState::Succeeded);
+    }
+
+    #[test]
+    fn what_was_heard_long_ago_is_asked_for_again() {
+        let runs = Runs::default();
+        runs.note(&facts(RunState::Running));
+        assert!(runs.recent("u-1", Duration::from_secs(60)).is_some());
+        assert!(runs.recent("u-1", Duration::ZERO).is_none());
+        assert!(runs.forget("u-1").is_some());
+        assert!(runs.recent("u-1", Duration::from_secs(60)).is_none());
+    }
+}
