@@ -92,7 +92,7 @@ impl Progress {
 
 fn line(one: &Execution, named: bool, screen: Screen) -> String {
     let phase = screen.paint(Tone::of_phase(one.phase()), &format!("{:<9}", one.phase()));
-    let detail = one.detail().replace('\n', " ");
+    let detail = one.detail().split_whitespace().collect::<Vec<_>>().join(" ");
     if named { format!("{}  {phase}  {detail}", one.name()) } else { format!("{phase}  {detail}") }
 }
 

@@ -1,7 +1,7 @@
 //! `evenkeel up`: all services in one process, on an embedded audit log, against the cluster of the
 //! kubeconfig. They speak to each other as they do anywhere else: gRPC over TLS, on loopback ports.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser};
 use evenkeel_kit::{readiness::Readiness, shutdown, telemetry, tokens::TokenReviewer};
@@ -19,6 +19,8 @@ mod state;
 use parts::Parts;
 use state::{State, text};
 
+/// How long to wait in silence for a service to become ready.
+const PATIENCE: Duration = Duration::from_secs(10);
 const CONTROLLER: &str = "evenkeel-controller";
 const EXECUTOR: &str = "evenkeel-executor";
 const AUDIT: &str = "evenkeel-audit";
@@ -54,7 +56,7 @@ struct Running {
     executor: String,
     executor_admin: String,
     controller_admin: String,
-    readiness: Vec<Readiness>,
+    readiness: Vec<(&'static str, Readiness)>,
 }
 
 /// Runs the command.
@@ -104,7 +106,7 @@ async fn start(cluster: &Cluster, args: &UpArgs, state: &State, parts: &mut Part
     running.audit = reachable(audit.address());
     running.audit_admin = reachable(audit.admin_address());
     running.verifier_key = audit.verifier_key();
-    running.readiness.push(audit.readiness());
+    running.readiness.push(("audit", audit.readiness()));
     parts.start("audit", |stop| audit.serve(stop));
 
     let mut config: evenkeel_executor::Config = environment(&[])?;
@@ -115,13 +117,23 @@ async fn start(cluster: &Cluster, args: &UpArgs, state: &State, parts: &mut Part
     let executor = evenkeel_executor::App::bind(&config, cluster.client.clone()).await.map_err(failed)?;
     running.executor = reachable(executor.address());
     running.executor_admin = reachable(executor.admin_address().map_err(failed)?);
-    running.readiness.push(executor.readiness());
+    running.readiness.push(("executor", executor.readiness()));
     parts.start("executor", |stop| executor.serve(stop));
 
+    let mut config: evenkeel_controller::Config = environment(&[])?;
+    config.namespace.clone_from(&cluster.namespace);
+    config.executor.clone_from(&running.executor);
+    config.audit = Some(running.audit.clone());
+    config.security = state.identity(CONTROLLER)?;
+    args.place([&mut config.admin_listen]);
+    let controller = evenkeel_controller::App::bind(&config, cluster.client.clone()).await.map_err(failed)?;
+    running.controller_admin = reachable(controller.admin_address());
+    running.readiness.push(("controller", controller.readiness()));
+    parts.start("controller", |stop| controller.serve(stop));
     Ok(running)
 }
 
-/// Says where everything is, once it works. Does not end unless that fails.
+/// Says where everything is, and when it works. Does not end unless that fails.
 async fn announce(running: &Running, state: &State, cluster: &ClusterArgs, runs: &str) -> Result<()> {
     let cli = state.identity(CLI)?;
     let mut variables = vec![
@@ -141,15 +153,11 @@ async fn announce(running: &Running, state: &State, cluster: &ClusterArgs, runs:
         variables.push(("KUBECONFIG", text(Some(&path))));
     }
     let env = state.write_env(&variables)?;
-    for readiness in &running.readiness {
-        readiness.ready().await;
-    }
     output::print(&format!(
         "controller                       admin http://{}\n\
          executor    {:<20} admin http://{}\n\
          audit       {:<20} admin http://{}\n\
-         variables   . {}\n\
-         ready; end with Ctrl-C\n",
+         variables   . {}\n",
         running.controller_admin,
         running.executor,
         running.executor_admin,
@@ -157,7 +165,18 @@ async fn announce(running: &Running, state: &State, cluster: &ClusterArgs, runs:
         running.audit_admin,
         env.display()
     ))?;
+    all_ready(&running.readiness).await;
+    output::print("ready; end with Ctrl-C\n")?;
     std::future::pending().await
+}
+
+/// Waits until every service can work, and says now and then what is missing.
+async fn all_ready(readiness: &[(&'static str, Readiness)]) {
+    for (name, readiness) in readiness {
+        while tokio::time::timeout(PATIENCE, readiness.ready()).await.is_err() {
+            output::note(&format!("the {name} is not ready yet: {}", readiness.missing().join(", ")));
+        }
+    }
 }
 
 impl UpArgs {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use evenkeel_chain::{Checkpoint, Hash};
-use evenkeel_kit::channel::{Connection, connect};
+use evenkeel_kit::{
+    channel::{Connection, connect},
+    config::Security,
+};
 use evenkeel_proto::audit::v1::{
     ExportEventsRequest, GetCheckpointRequest, GetConsistencyProofRequest, GetInclusionProofRequest,
     ListEventsRequest, LogEntry, audit_service_client::AuditServiceClient,
@@ -33,13 +36,22 @@ pub(super) struct AuditLog {
     address: String,
 }
 
+/// Who asks. With both at hand it is the certificate: the token may be meant for the executor alone,
+/// and the log need not accept any.
+fn identity(security: &Security) -> Security {
+    match security.cert {
+        Some(_) => Security { token: None, token_file: None, ..security.clone() },
+        None => security.clone(),
+    }
+}
+
 impl AuditLog {
     pub(super) fn connect(args: &ServiceArgs) -> Result<Self> {
         let address = args.audit.clone().ok_or_else(|| {
             Error::Usage("no audit service: set EVENKEEL_AUDIT, or --audit host:port".to_owned())
         })?;
-        let connection =
-            connect(&address, &args.security).map_err(|error| Error::Usage(format!("{error:#}")))?;
+        let connection = connect(&address, &identity(&args.security))
+            .map_err(|error| Error::Usage(format!("{error:#}")))?;
         let client = AuditServiceClient::new(connection).max_decoding_message_size(LARGEST_MESSAGE);
         Ok(Self { client, address })
     }
