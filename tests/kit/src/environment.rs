@@ -67,6 +67,7 @@ impl Environment {
         let name = format!("t-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let directory = repository.file(layout::TESTS).join(&name);
         fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+        let passing = options.kubeconfig.is_some();
         let place = match options.kubeconfig {
             Some(kubeconfig) => Place { kubeconfig, cluster: None, requests: options.requests },
             None => place(&repository, layout::TEST_CLUSTER, Tier::best().0).await?,
@@ -79,6 +80,7 @@ impl Environment {
             owner: ProcessId::own(),
             keep: false,
             cluster: String::new(),
+            passing,
             kubeconfig: place.kubeconfig,
             has_node,
             requests: place.requests,

@@ -53,7 +53,8 @@ impl Options {
         self
     }
 
-    /// Starts in this cluster and not in the one that tests share: for tests that break it.
+    /// Starts in this cluster and not in the one that tests share: for tests that break it. It must
+    /// end with the test, for nothing is removed from it.
     #[must_use]
     pub fn cluster(mut self, kubeconfig: &Path) -> Self {
         self.kubeconfig = Some(kubeconfig.to_owned());

@@ -19,6 +19,9 @@ pub(crate) struct Record {
     pub(crate) keep: bool,
     /// Tells a cluster apart from a later one of the same name.
     pub(crate) cluster: String,
+    /// The cluster ends with its test, so nothing has to be removed from it.
+    #[serde(default)]
+    pub(crate) passing: bool,
     /// Kubeconfig of the cluster's administrator.
     pub(crate) kubeconfig: PathBuf,
     /// Whether pods really run there.

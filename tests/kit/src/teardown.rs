@@ -14,9 +14,11 @@ use crate::{
 /// Ends an environment from what its directory says alone. The logs stay after a failure.
 pub(crate) fn end(repository: &Repository, directory: &Path, record: &Record) {
     kill_services(directory);
-    let removed = thread::scope(|scope| scope.spawn(|| remove(repository, record)).join());
-    if let Ok(Err(error)) = removed {
-        eprintln!("could not remove {} from its cluster: {error:#}", record.namespace);
+    if !record.passing {
+        let removed = thread::scope(|scope| scope.spawn(|| remove(repository, record)).join());
+        if let Ok(Err(error)) = removed {
+            eprintln!("could not remove {} from its cluster: {error:#}", record.namespace);
+        }
     }
     if thread::panicking() {
         let _ = fs::remove_file(Record::path(directory));

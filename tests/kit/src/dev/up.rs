@@ -107,6 +107,7 @@ async fn open(repository: &Repository, place: Place, jaeger: &Jaeger) -> anyhow:
     let record = Record {
         owner: ProcessId::own(),
         keep: true,
+        passing: false,
         has_node: place.cluster.as_ref().is_some_and(|cluster| cluster.tier() == Tier::Node),
         cluster,
         kubeconfig: place.kubeconfig,
