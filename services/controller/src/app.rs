@@ -10,7 +10,7 @@ use kube::{
     Api, Client,
     runtime::{
         Controller, WatchStreamExt as _, controller,
-        reflector::{self, ObjectRef, Store},
+        reflector::{self, ObjectRef},
         watcher,
     },
 };
@@ -92,31 +92,33 @@ impl App {
         let Parts { context, follower, delivery, publisher, woken } = self.parts()?;
         let (reader, writer) = reflector::store();
         let api = Api::<WorkflowExecution>::namespaced(self.client.clone(), &self.config.namespace);
-        let index = context.index.clone();
+        let (index, readiness) = (context.index.clone(), self.readiness);
         let objects = watcher(api, watcher::Config::default())
             .default_backoff()
             .inspect(move |event| {
                 if let Ok(event) = event {
                     index.apply(event);
+                    // Not through the store: of all that wait for it, it wakes only the last.
+                    if matches!(event, watcher::Event::InitDone) {
+                        readiness.set(OBJECTS, true);
+                    }
                 }
             })
             .reflect(writer)
             .applied_objects();
         let limits = controller::Config::default().concurrency(self.config.concurrency);
-        let running = Controller::for_stream(objects, reader.clone())
+        let running = Controller::for_stream(objects, reader)
             .with_config(limits)
             .reconcile_on(UnboundedReceiverStream::new(woken))
             .graceful_shutdown_on(shutdown.clone().cancelled_owned())
             .run(reconcile, error_policy, context)
             .for_each(async |result| report(result));
-        let ready = tokio::spawn(report_ready(reader, self.readiness));
         let follower = tokio::spawn(follower.run(shutdown.clone()));
         let publisher = tokio::spawn(publisher.run());
         let draining = CancellationToken::new();
         let delivery = delivery.map(|delivery| tokio::spawn(delivery.run(draining.clone())));
         tracing::info!(namespace = self.config.namespace, admin = %self.admin.address, "driving executions");
         running.await;
-        ready.abort();
         draining.cancel();
         if let Some(delivery) = delivery {
             delivery.await.context("deliver the last audit events")?;
@@ -165,12 +167,6 @@ impl App {
 /// Binds and drives until shutdown.
 pub async fn run(config: &Config, client: Client, shutdown: CancellationToken) -> anyhow::Result<()> {
     App::bind(config, client).await?.serve(shutdown).await
-}
-
-async fn report_ready(reader: Store<WorkflowExecution>, readiness: Readiness) {
-    if reader.wait_until_ready().await.is_ok() {
-        readiness.set(OBJECTS, true);
-    }
 }
 
 type Reconciled =

@@ -41,6 +41,8 @@ use crate::{backoff::delay, facts::timestamp, spans, watch::Wake};
 const BATCH: usize = 200;
 /// Attempts in a row that may fail before it is told.
 const QUIET_FAILURES: u32 = 2;
+/// Failures in a row that the wait goes on growing for: up to 3.2 seconds, for all executions wait.
+const WORST: u32 = 5;
 /// How long the last events may take at shutdown; they are derived again at the next start.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
@@ -168,7 +170,7 @@ impl Delivery {
                 Err(status) => {
                     failures += 1;
                     self.failing(batch, failures, &status);
-                    sleep(delay(failures)).await;
+                    sleep(delay(failures.min(WORST))).await;
                 }
             }
         }

@@ -15,7 +15,10 @@ use evenkeel_proto::execution::v1::{
 };
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use tonic::{Status, Streaming};
 
 use crate::{backoff::delay, executor::Executor, facts, index::Index};
@@ -24,6 +27,17 @@ use crate::{backoff::delay, executor::Executor, facts, index::Index};
 pub(crate) const EXECUTOR: &str = "executor";
 /// Failures in a row that the wait between connections goes on growing for: up to 3.2 seconds.
 const WORST: u32 = 5;
+/// How long a stream is listened to before it is opened anew where it ended. A server that is on its
+/// way out, or a network that lost the connection, can keep a silent stream open for very long.
+const LONGEST_STREAM: Duration = Duration::from_secs(60);
+
+/// Why listening ended.
+enum Ended {
+    /// The stream was old.
+    Renewed,
+    /// It broke, or was never opened.
+    Broken(String),
+}
 
 /// Asks for objects to be looked at.
 #[derive(Clone)]
@@ -104,9 +118,10 @@ impl Follower {
                 () = shutdown.cancelled() => return,
                 ended = self.connection(&mut resume_token, &mut failures) => ended,
             };
+            let Ended::Broken(why) = ended else { continue };
             self.readiness.set(EXECUTOR, false);
             if failures == 0 {
-                tracing::info!("the executor's stream ended, connecting again: {ended}");
+                tracing::info!("the executor's stream ended, connecting again: {why}");
             }
             failures = (failures + 1).min(WORST);
             tokio::select! {
@@ -117,18 +132,20 @@ impl Follower {
     }
 
     /// One connection; gives why it ended.
-    async fn connection(&self, resume_token: &mut String, failures: &mut u32) -> String {
-        match self.executor.watch(resume_token.clone()).await {
-            Ok(stream) => match self.follow(stream, resume_token, failures).await {
-                Ok(()) => "the executor closed it".to_owned(),
-                Err(status) => why(&status),
-            },
+    async fn connection(&self, resume_token: &mut String, failures: &mut u32) -> Ended {
+        let stream = match self.executor.watch(resume_token.clone()).await {
+            Ok(stream) => stream,
             Err(status) => {
                 if *failures == 1 {
                     tracing::warn!("could not follow the executor's runs, trying on: {}", why(&status));
                 }
-                why(&status)
+                return Ended::Broken(why(&status));
             }
+        };
+        match timeout(LONGEST_STREAM, self.follow(stream, resume_token, failures)).await {
+            Ok(Ok(())) => Ended::Broken("the executor closed it".to_owned()),
+            Ok(Err(status)) => Ended::Broken(why(&status)),
+            Err(_) => Ended::Renewed,
         }
     }
 
