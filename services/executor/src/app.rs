@@ -63,6 +63,7 @@ impl App {
             runs: runs.clone(),
             default_timeout: config.default_timeout,
             metrics: Metrics::new(&mut registry, runs.clone()),
+            ending: CancellationToken::new(),
         };
         let readiness = Readiness::new(&[WATCHES]);
         Ok(Self { server, admin, registry: Arc::new(registry), readiness, engines, runs, service })
@@ -94,6 +95,12 @@ impl App {
                 Ok(())
             });
         }
+        let (ending, begin) = (self.service.ending.clone(), shutdown.clone().cancelled_owned());
+        tasks.spawn(async move {
+            begin.await;
+            ending.cancel();
+            Ok(())
+        });
         let (runs, readiness) = (self.runs.clone(), self.readiness.clone());
         tasks.spawn(async move {
             runs.synced().await;

@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, time::Instant};
 
-use evenkeel_kit::{failpoint, rpc, rpc::Coded as _};
+use evenkeel_kit::{failpoint, rpc, rpc::Coded as _, shutdown::CancellationToken};
 use evenkeel_proto::execution::v1::{self as proto, execution_service_server::ExecutionService};
 use futures::Stream;
 use tonic::{Request, Response, Status};
@@ -25,6 +25,8 @@ pub(crate) struct Service {
     pub(crate) runs: Runs,
     pub(crate) default_timeout: std::time::Duration,
     pub(crate) metrics: Metrics,
+    /// Cancelled when the service is to end.
+    pub(crate) ending: CancellationToken,
 }
 
 type Reply<T> = std::result::Result<Response<T>, Status>;
@@ -138,7 +140,7 @@ impl Service {
     fn watch(&self, resume_token: &str, uid: Option<String>) -> impl Stream<Item = WatchItem> + use<> {
         let runs = self.runs.clone();
         let resumed = runs.resume(resume_token);
-        async_stream(move |out| async move {
+        async_stream(self.ending.clone(), move |out| async move {
             runs.synced().await;
             let (all, mut cursor) = match resumed {
                 Some(cursor) => (Vec::new(), cursor),
@@ -170,13 +172,17 @@ impl Service {
 type WatchItem = std::result::Result<proto::WatchExecutionsResponse, Status>;
 type Out = tokio::sync::mpsc::Sender<WatchItem>;
 
-/// A stream that a task writes to until its reader is gone. A slow reader holds up its own task only.
-fn async_stream<F>(write: impl FnOnce(Out) -> F + Send + 'static) -> impl Stream<Item = WatchItem>
+/// A stream that a task writes to until its reader is gone or the service ends, which would otherwise
+/// wait for its readers. A slow reader holds up its own task only.
+fn async_stream<F>(
+    ending: CancellationToken,
+    write: impl FnOnce(Out) -> F + Send + 'static,
+) -> impl Stream<Item = WatchItem>
 where
     F: Future<Output = Option<()>> + Send + 'static,
 {
     let (out, read) = tokio::sync::mpsc::channel(64);
-    tokio::spawn(write(out));
+    tokio::spawn(ending.run_until_cancelled_owned(write(out)));
     tokio_stream::wrappers::ReceiverStream::new(read)
 }
 

@@ -20,6 +20,9 @@ use crate::{
 };
 
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How long calls under way may take at shutdown. Streams that somebody keeps open never end by
+/// themselves.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// A bound, not yet serving gRPC server.
 pub struct Server {
@@ -106,8 +109,15 @@ impl Server {
             .layer(TraceLayer)
             .layer(AuthLayer::new(self.name, self.policy))
             .add_routes(routes)
-            .serve_with_incoming_shutdown(self.incoming, shutdown.cancelled_owned())
-            .await;
+            .serve_with_incoming_shutdown(self.incoming, shutdown.clone().cancelled_owned());
+        let drained = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(DRAIN_LIMIT).await;
+        };
+        let served = tokio::select! {
+            served = served => served,
+            () = drained => Ok(()),
+        };
         follow.abort();
         served.with_context(|| format!("serve {}", self.name))
     }
