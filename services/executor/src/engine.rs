@@ -50,6 +50,8 @@ pub(crate) enum Condition<'a> {
         uid: &'a str,
         /// Its resourceVersion when it was looked at.
         resource_version: &'a str,
+        /// How far it had got.
+        stage: Stage,
     },
 }
 

@@ -64,6 +64,9 @@ pub enum Error {
     /// The API server cannot be used now. Whatever was begun is carried on by the next request.
     #[error("the Kubernetes API cannot be used now: {0}")]
     Unavailable(String),
+    /// There is no place for locks and runs.
+    #[error("the execution namespace {0:?} does not exist; create it, or name another one to the executor")]
+    NamespaceMissing(String),
     /// This executor's own permissions do not suffice.
     #[error("the executor may not do this: {0}; see its Role")]
     ExecutorForbidden(String),
@@ -103,7 +106,10 @@ impl Coded for Error {
     fn class(&self) -> Class {
         match self {
             Self::Invalid { .. } | Self::UnknownEngine { .. } => Class::Invalid,
-            Self::Busy { .. } | Self::DependencyMissing(_) | Self::Refused { .. } => Class::Precondition,
+            Self::Busy { .. }
+            | Self::DependencyMissing(_)
+            | Self::Refused { .. }
+            | Self::NamespaceMissing(_) => Class::Precondition,
             Self::TokenMoved { .. } | Self::Unsettled(_) | Self::Lagged => Class::Conflict,
             Self::NotFound => Class::NotFound,
             Self::Unavailable(_) => Class::Unavailable,
@@ -124,6 +130,7 @@ impl Coded for Error {
             Self::Refused { kind: Refusal::Rejected, .. } => "REJECTED",
             Self::Unsettled(_) => "UNSETTLED",
             Self::Unavailable(_) => "KUBERNETES_UNAVAILABLE",
+            Self::NamespaceMissing(_) => "EXECUTION_NAMESPACE_MISSING",
             Self::ExecutorForbidden(_) => "EXECUTOR_FORBIDDEN",
             Self::Lagged => "STREAM_LAGGED",
         }

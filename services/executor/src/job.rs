@@ -90,6 +90,20 @@ impl JobEngine {
     async fn patch(&self, run: &str, patch: serde_json::Value) -> kube::Result<Job> {
         self.api.patch(run, &PatchParams::default(), &Patch::Merge(patch)).await
     }
+
+    /// Swallows the error of a patch when it says that the object is gone or another has its name. The
+    /// API server answers 422 to a wrong uid, and to much else; what is there now tells them apart.
+    async fn unless_gone(&self, run: &str, uid: &str, error: kube::Error) -> Result<()> {
+        match error {
+            kube::Error::Api(status) if matches!(status.code, 404 | 409) => Ok(()),
+            kube::Error::Api(status) if status.code == 422 => {
+                let now = self.api.get_metadata_opt(run).await?;
+                let is_there = now.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid));
+                if is_there { Err(kube::Error::Api(status).into()) } else { Ok(()) }
+            }
+            error => Err(error.into()),
+        }
+    }
 }
 
 #[async_trait]
@@ -148,22 +162,26 @@ impl Engine for JobEngine {
         });
         match self.patch(run, patch).await {
             Ok(job) => Ok(job.metadata.deletion_timestamp.is_none()),
-            // Gone, or another object has taken the name.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => self.unless_gone(run, uid, error).await.map(|()| false),
         }
     }
 
     #[tracing::instrument(name = "k8s.job.delete", skip_all, fields(otel.kind = "client",
         k8s.namespace.name = self.namespace, k8s.job.name = run))]
     async fn remove(&self, run: &str, condition: Condition<'_>) -> Result<bool> {
-        let (uid, resource_version) = match condition {
-            Condition::Same { uid } => (uid, None),
-            Condition::Unchanged { uid, resource_version } => (uid, Some(resource_version.to_owned())),
+        // The Job stays until its pods are gone, so that nobody takes the target before that.
+        let foreground = PropagationPolicy::Foreground;
+        let (uid, resource_version, propagation) = match condition {
+            Condition::Same { uid } => (uid, None, foreground),
+            Condition::Unchanged { uid, resource_version, stage } => {
+                // What was never live has no pods to wait for.
+                let is_inert = stage == Stage::Inert;
+                let propagation = if is_inert { PropagationPolicy::Background } else { foreground };
+                (uid, Some(resource_version.to_owned()), propagation)
+            }
         };
         let parameters = DeleteParams {
-            // The Job stays until its pods are gone, so that nobody takes the target before that.
-            propagation_policy: Some(PropagationPolicy::Foreground),
+            propagation_policy: Some(propagation),
             preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version }),
             ..DeleteParams::default()
         };
@@ -193,8 +211,7 @@ impl Engine for JobEngine {
         });
         match self.patch(run, patch).await {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => self.unless_gone(run, uid, error).await,
         }
     }
 
@@ -220,9 +237,11 @@ impl Engine for JobEngine {
     }
 }
 
-/// How far a Job got.
+/// How far a Job got. A suspended Job that is not ours was suspended by its owner, for reasons of their
+/// own: it counts as live, so that nobody removes it.
 fn stage(job: &Job) -> Stage {
-    let is_live = job.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(LIVE));
+    let has = |key: &str| job.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(key));
+    let is_live = has(LIVE) || !has(OWNER_UID);
     let is_suspended = job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true));
     if observe::ending(job).is_some() {
         Stage::Done

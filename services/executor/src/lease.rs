@@ -11,7 +11,10 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, api::PostParams};
 
-use crate::{attempt::Owner, error::Result};
+use crate::{
+    attempt::Owner,
+    error::{Error, Result},
+};
 
 const TARGET: &str = "evenkeel.dev/target";
 const HOLDER: &str = "evenkeel.dev/holder";
@@ -92,8 +95,12 @@ impl Leases {
         };
         match written {
             Ok(lease) => Ok(Some(Stored::of(lease))),
-            // A lease that somebody deleted meanwhile has moved, too.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == 404 => match &from.resource_version {
+                // Somebody deleted it meanwhile, so it has moved, too.
+                Some(_) => Ok(None),
+                None => Err(Error::NamespaceMissing(self.namespace.clone())),
+            },
             Err(error) => Err(error.into()),
         }
     }

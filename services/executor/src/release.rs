@@ -12,8 +12,9 @@ use evenkeel_kit::failpoint;
 use crate::{
     attempt::Owner,
     engine::{Condition, Engines, Found},
-    error::Result,
+    error::{Error, Result},
     lease::{Leases, Stored},
+    start::{STEPS_LIMIT, STEPS_SPENT},
 };
 
 /// How long one request waits for the run to be gone; the caller asks again after that.
@@ -29,7 +30,7 @@ pub(crate) async fn release(
     let mut drive = Drive { leases, engines, target, run: target.run_name(), stored: Stored::default() };
     let mut machine: Release<String, String> = Release::new(owner.uid.clone(), engines.count());
     let mut action = machine.action();
-    loop {
+    for _ in 0..STEPS_LIMIT {
         let seen = match action {
             Action::Done => return Ok(true),
             Action::AwaitGone(engine, uid) => {
@@ -42,6 +43,7 @@ pub(crate) async fn release(
         };
         action = machine.next(seen);
     }
+    Err(Error::Unsettled(STEPS_SPENT))
 }
 
 struct Drive<'a> {

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use evenkeel_core::start::{Action, Lease as Lock, Outcome, Run, Seen, Start};
+use evenkeel_core::start::{Action, Lease as Lock, Outcome, Run, Seen, Stage, Start};
 use evenkeel_kit::failpoint;
 use jiff::Timestamp;
 
@@ -16,6 +16,10 @@ use crate::{
 
 /// How long a start waits for runs that are being removed.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(5);
+/// How many steps one start or release may take. An undisturbed one takes fewer than ten; only others
+/// that keep changing the same lock or run make it more.
+pub(crate) const STEPS_LIMIT: usize = 64;
+pub(crate) const STEPS_SPENT: &str = "the lock or the run kept changing meanwhile";
 
 /// What a start works with.
 #[derive(Clone)]
@@ -39,8 +43,8 @@ struct Drive<'a> {
     run: String,
     /// The lock as last read or written.
     stored: Stored,
-    /// resourceVersion of every run when it was last looked at, by uid.
-    versions: HashMap<String, String>,
+    /// resourceVersion and stage of every run when it was last looked at, by uid.
+    seen: HashMap<String, (String, Stage)>,
     /// Names of the attempts met, by uid, to tell the caller who is in the way.
     names: HashMap<String, Owner>,
     refusal: Option<Error>,
@@ -57,19 +61,20 @@ impl Starter {
             attempt,
             run: attempt.target.run_name(),
             stored: Stored::default(),
-            versions: HashMap::new(),
+            seen: HashMap::new(),
             names: HashMap::from([(uid.clone(), attempt.owner.clone())]),
             refusal: None,
         };
         let mut machine = Start::new(uid, expected, engine, self.engines.count());
         let mut action = machine.action();
-        loop {
+        for _ in 0..STEPS_LIMIT {
             if let Action::End(outcome) = action {
                 return drive.conclude(outcome);
             }
             let seen = drive.perform(action).await?;
             action = machine.next(seen);
         }
+        Err(Error::Unsettled(STEPS_SPENT))
     }
 }
 
@@ -132,8 +137,8 @@ impl Drive<'_> {
     }
 
     async fn remove_unchanged(&mut self, engine: u8, uid: &str) -> Result<Seen<String, String>> {
-        let resource_version = self.versions.get(uid).map_or("", String::as_str);
-        let condition = Condition::Unchanged { uid, resource_version };
+        let Some((resource_version, stage)) = self.seen.get(uid) else { return Ok(Seen::Moved) };
+        let condition = Condition::Unchanged { uid, resource_version, stage: *stage };
         let removed = self.starter.engines.at(engine).remove(&self.run, condition).await?;
         Ok(if removed { Seen::Removed } else { Seen::Moved })
     }
@@ -154,7 +159,7 @@ impl Drive<'_> {
 
     /// Remembers what a run was like, for the steps that depend on it.
     fn met(&mut self, found: Found) -> Run<String, String> {
-        self.versions.insert(found.uid.clone(), found.resource_version);
+        self.seen.insert(found.uid.clone(), (found.resource_version, found.stage));
         self.names.insert(found.owner.uid.clone(), found.owner.clone());
         Run { owner: found.owner.uid, stage: found.stage, going: found.going, id: found.uid }
     }

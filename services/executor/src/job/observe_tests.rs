@@ -86,6 +86,17 @@ fn a_suspended_job_is_inert_only_if_it_was_never_live() {
 }
 
 #[test]
+fn a_suspended_job_of_somebody_else_is_never_inert() {
+    let mut foreign = job(json!({}));
+    foreign.spec.as_mut().unwrap().suspend = Some(true);
+    let notes = foreign.metadata.annotations.as_mut().unwrap();
+    notes.remove(super::super::LIVE);
+    notes.remove(OWNER_UID);
+    assert_eq!(found(&foreign).stage, Stage::Live);
+    assert_eq!(facts(&foreign, &[], &[]).state(), ExecutionState::Running);
+}
+
+#[test]
 fn a_container_that_failed_or_cannot_start_is_the_failed_task() {
     let exit =
         |code: i32, reason: &str| container(json!({"terminated": {"exitCode": code, "reason": reason}}));
