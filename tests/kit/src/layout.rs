@@ -13,6 +13,8 @@ use crate::{
 pub(crate) const TEST_CLUSTER: &str = "test";
 /// Who people and tests are to the services.
 pub(crate) const PERSON: &str = "evenkeel-cli";
+/// Not a person's own, so that a service is the same from whichever shell it is started.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Where the environments of tests keep their files.
 pub(crate) const TESTS: &str = "target/environments";
 
@@ -52,7 +54,7 @@ pub(crate) fn process(
     let mut variables = record.settings.clone();
     let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
     let file = |path: Option<PathBuf>| path.map_or_else(String::new, |path| path.display().to_string());
-    set("PATH", std::env::var("PATH").unwrap_or_default());
+    set("PATH", PATH.into());
     set("EVENKEEL_CA", file(security.ca));
     set("EVENKEEL_CERT", file(security.cert));
     set("EVENKEEL_KEY", file(security.key));

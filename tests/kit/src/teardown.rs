@@ -64,7 +64,13 @@ pub(crate) fn reap(repository: &Repository) {
     }
 }
 
-/// Ends the environments of all tests that no longer run, and their cluster.
+/// Whether a test runs just now.
+pub(crate) fn tests_run(repository: &Repository) -> bool {
+    let entries = fs::read_dir(repository.file(layout::TESTS)).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Record::read(&entry.path())).any(|record| !record.is_stale())
+}
+
+/// Ends what tests left, and their cluster.
 pub(crate) fn end_tests(repository: &Repository) -> anyhow::Result<bool> {
     for entry in fs::read_dir(repository.file(layout::TESTS)).into_iter().flatten().flatten() {
         kill_services(&entry.path());

@@ -23,7 +23,7 @@ use crate::{
     ports,
     process::ProcessId,
     record::Record,
-    service::Service,
+    service::{Service, ServiceProcess},
     teardown,
 };
 
@@ -62,7 +62,7 @@ pub(super) async fn up(repository: &Repository) -> anyhow::Result<Up> {
     step("namespaces, definitions and permissions are there", begun);
     for service in environment.services() {
         if !service.is_current() {
-            service.restart(&[]).await?;
+            begin_again(service).await?;
         }
         service.ready().await?;
         step(&format!("{} is ready", service.service()), begun);
@@ -138,10 +138,18 @@ pub(super) async fn restart(repository: &Repository, service: Service) -> anyhow
     let begun = Instant::now();
     let environment = opened(repository).await?;
     let process = environment.service(service);
-    process.restart(&[]).await?;
+    begin_again(process).await?;
     process.ready().await?;
     step(&format!("{service} is ready again, as process {}", process.pid().unwrap_or_default()), begun);
     Ok(())
+}
+
+/// Stops a service if it runs, whatever it takes, and starts it.
+async fn begin_again(process: &ServiceProcess) -> anyhow::Result<()> {
+    if let Err(error) = process.stop().await {
+        eprintln!("  warning: {error:#}");
+    }
+    process.start(&[])
 }
 
 /// The kept environment, without starting anything.
@@ -156,12 +164,13 @@ pub(super) async fn opened(repository: &Repository) -> anyhow::Result<Environmen
 /// Ends everything, also after a crash: from what the directories say alone.
 pub(super) fn down(repository: &Repository, only_tests: bool) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let ended = teardown::end_tests(repository)?;
+    if teardown::tests_run(repository) {
+        eprintln!("  tests are running: their cluster is left alone");
+    } else if teardown::end_tests(repository)? && !only_tests {
+        step("the cluster of the tests is gone", begun);
+    }
     if only_tests {
         return Ok(());
-    }
-    if ended {
-        step("the cluster of the tests is gone", begun);
     }
     let _lock = lock(repository)?;
     let directory = repository.file(DIRECTORY);
