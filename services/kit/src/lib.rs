@@ -9,6 +9,7 @@ pub mod channel;
 pub mod config;
 pub mod failpoint;
 pub mod readiness;
+mod reason;
 pub mod rpc;
 pub mod server;
 pub mod shutdown;

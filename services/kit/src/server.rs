@@ -14,6 +14,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use crate::{
     auth::{AuthLayer, Policy},
     readiness::Readiness,
+    reason::ReasonLayer,
     shutdown::CancellationToken,
     tls::Material,
     trace::TraceLayer,
@@ -108,6 +109,7 @@ impl Server {
         let served = server
             .layer(TraceLayer)
             .layer(AuthLayer::new(self.name, self.policy))
+            .layer(ReasonLayer::new(self.name))
             .add_routes(routes)
             .serve_with_incoming_shutdown(self.incoming, shutdown.clone().cancelled_owned());
         let drained = async {
