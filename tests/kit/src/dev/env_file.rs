@@ -71,6 +71,9 @@ pub(super) fn write(path: &Path, variables: &[(&'static str, String)]) -> anyhow
     for (name, value) in variables {
         writeln!(text, "{name}={}", quoted(value))?;
     }
+    // In a line of its own, so that programs which know assignments only can read the rest.
+    let names: Vec<&str> = variables.iter().map(|(name, _)| *name).collect();
+    writeln!(text, "export {}", names.join(" "))?;
     identity::private(path, &text)
 }
 

@@ -143,7 +143,7 @@ pub(super) fn welcome(up: &Up, took: Duration) -> String {
         paint(Tone::Strong, &format!("Evenkeel is up ({})", spoken(took))),
         table(&rows)
     );
-    text.push_str("\n  In a shell:        set -a; . target/dev/env; set +a\n");
+    text.push_str("\n  In a shell:        . target/dev/env\n");
     text.push_str("  Then, for example: kubectl get wfe -n $EVENKEEL_NAMESPACE\n");
     text.push_str("  See it at work:    make demo\n");
     text.push_str("  End everything:    make down\n");
