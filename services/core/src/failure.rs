@@ -91,6 +91,22 @@ pub fn classify(facts: &Facts) -> Reason {
     cause.unwrap_or_else(|| of_run(&facts.reason))
 }
 
+/// Whether anything of the workflow may have run, so that the target may have been changed. Only a
+/// cause that keeps a task from starting proves that nothing did: evidence goes with the pods, and
+/// whoever relies on this had better rest or ask in vain than act on a half-changed target.
+pub fn may_have_run(facts: &Facts) -> bool {
+    let kept_from_starting = matches!(
+        facts.failed_task.as_ref().and_then(of_task),
+        Some(
+            Reason::ImagePullBackOff
+                | Reason::ConfigurationError
+                | Reason::ResourceExhausted
+                | Reason::Forbidden
+        )
+    );
+    facts.workflow_started || !kept_from_starting
+}
+
 /// Why a live run of which nothing has started will not get further by itself; none when it may.
 pub fn stuck(facts: &Facts) -> Option<Reason> {
     let task = facts.failed_task.as_ref().filter(|_| !facts.workflow_started)?;

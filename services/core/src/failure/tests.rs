@@ -107,3 +107,24 @@ fn condition_reasons_follow_the_failure_reason() {
         assert_eq!(reason.when_not_created(), created);
     }
 }
+
+#[test]
+fn only_a_cause_that_keeps_a_task_from_starting_proves_that_nothing_ran() {
+    for (reason, cause, started, expected) in [
+        ("BackoffLimitExceeded", "Error", true, true),
+        ("BackoffLimitExceeded", "OOMKilled", true, true),
+        ("DeadlineExceeded", "", true, true),
+        ("DeadlineExceeded", "", false, true),
+        ("Cancelled", "", false, true),
+        ("DeadlineExceeded", "ErrImagePull", false, false),
+        ("Cancelled", "ImagePullBackOff", false, false),
+        ("BackoffLimitExceeded", "CreateContainerConfigError", false, false),
+        ("BackoffLimitExceeded", "StartError", false, false),
+        ("DeadlineExceeded", "Unschedulable", false, false),
+        ("BackoffLimitExceeded", "Evicted", true, true),
+        ("DeadlineExceeded", "ImagePullBackOff", true, true),
+        ("", "", false, true),
+    ] {
+        assert_eq!(may_have_run(&run(reason, cause, started)), expected, "{reason} / {cause} / {started}");
+    }
+}

@@ -294,7 +294,7 @@ fn plain(reason: Reason, message: String) -> Failure {
 }
 
 fn from_facts(facts: &Facts, reason: Reason, message: String) -> Failure {
-    let failure = Failure { was_execution_failure: facts.workflow_started, ..plain(reason, message) };
+    let failure = Failure { was_execution_failure: failure::may_have_run(facts), ..plain(reason, message) };
     let Some(task) = &facts.failed_task else { return failure };
     Failure {
         task_index: task.index,
