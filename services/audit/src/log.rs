@@ -52,7 +52,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log and verifies all of it. Blocks; takes about three seconds a million entries.
+    /// Opens the log and verifies all of it. Blocks, a few seconds for a million entries.
     pub fn open(options: &Options, metrics: Metrics) -> Result<Self, OpenError> {
         let Options { data, signing_key, origin, limits } = options;
         make_directory(data)?;

@@ -102,9 +102,9 @@ async fn what_waits_at_shutdown_is_written() {
     // Lets every one of them send its request, on this one thread.
     tokio::task::yield_now().await;
     log.close();
+    assert_eq!(*appender.state().borrow(), WriterState::Stopped, "closing waits for the writer");
     assert!(waiting.join_all().await.iter().all(Result::is_ok));
     assert!(matches!(appender.append(vec![record(99)]).await, Err(Error::WriterStopped)));
-    assert_eq!(*appender.state().borrow(), WriterState::Stopped);
     assert_eq!(open(data.path()).opened_size(), 50);
 }
 

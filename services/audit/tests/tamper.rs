@@ -99,6 +99,8 @@ async fn a_changed_last_entry_with_a_fitting_leaf_contradicts_the_checkpoint() {
     let data = log_of(11).await;
     rewrite(data.path(), 10);
     assert!(matches!(problem(data.path()), IntegrityError::WrongRoot { size: 11, .. }));
+    fs::remove_file(data.path().join("newest.checkpoint")).unwrap();
+    assert!(matches!(problem(data.path()), IntegrityError::WrongRoot { size: 11, .. }));
 }
 
 #[tokio::test]
@@ -163,6 +165,8 @@ async fn checkpoints_that_are_missing_forged_or_exchanged_are_noticed() {
     let exchanged =
         "UPDATE checkpoints SET text = (SELECT text FROM checkpoints WHERE size = 0) WHERE size = 11;";
     assert_eq!(after(exchanged).await, IntegrityError::WrongSize { expected: 0, found: 11 });
+    let moved = "UPDATE checkpoints SET size = 99 WHERE size = 11;";
+    assert_eq!(after(moved).await, IntegrityError::WrongSize { expected: 11, found: 99 });
     let forged = "UPDATE checkpoints SET text = replace(text, char(10) || '11' || char(10), char(10) || '12' || char(10));";
     assert!(matches!(
         after(forged).await,
