@@ -168,3 +168,6 @@ impl<'a> Pass<'a> {
         Action::await_change()
     }
 }
+
+#[cfg(test)]
+mod tests;

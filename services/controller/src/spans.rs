@@ -89,6 +89,30 @@ mod tests {
     }
 
     #[test]
+    fn steps_join_the_trace_of_the_object_and_looking_around_leaves_no_span() {
+        let (guard, exporter) = evenkeel_kit::telemetry::init_in_memory("controller").unwrap();
+        let record = Record { name: "we-1".to_owned(), ..Record::default() };
+        let accept = open("workflowexecution.accept", &record, None);
+        let carrier = Carrier::of(&accept).unwrap();
+        drop(accept);
+        let look = unrecorded(Some(&carrier));
+        assert!(
+            Carrier::of(&look).is_none_or(|quiet| quiet.traceparent.ends_with("-00")),
+            "and says so to others"
+        );
+        look.in_scope(|| drop(tracing::info_span!("inside")));
+        drop(look);
+        drop(open("workflowexecution.start", &record, Some(&carrier)));
+        guard.flush();
+        let is_ours = |trace: String| trace == carrier.trace_id();
+        let mut spans = exporter.get_finished_spans().unwrap();
+        spans.retain(|span| is_ours(span.span_context.trace_id().to_string()));
+        let names: Vec<_> = spans.iter().map(|span| span.name.to_string()).collect();
+        assert_eq!(names, ["workflowexecution.accept", "workflowexecution.start"]);
+        assert_eq!(spans[1].parent_span_id.to_string(), carrier.span_id());
+    }
+
+    #[test]
     fn steps_that_belong_together_have_one_name() {
         let start = Decision::Act(Effect::Start { expected_token: 1 });
         assert_eq!(name(&start), "workflowexecution.start");
