@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures::TryStreamExt as _;
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::{
@@ -24,15 +24,16 @@ impl StandIn {
             let mut seen = BTreeSet::new();
             let changes =
                 watcher(pods.clone(), watcher::Config::default()).default_backoff().applied_objects();
-            let played = changes.try_for_each(|pod| {
-                if seen.insert(pod.uid()) {
+            let played = changes.for_each(|pod| {
+                // A watch that broke begins anew by itself.
+                if let Ok(pod) = pod
+                    && seen.insert(pod.uid())
+                {
                     tokio::spawn(play(pods.clone(), pod));
                 }
-                std::future::ready(Ok(()))
+                std::future::ready(())
             });
-            if let Err(error) = played.await {
-                eprintln!("the stand-in for the kubelet ended: {error}");
-            }
+            played.await;
         }))
     }
 }

@@ -34,10 +34,26 @@ fn is_ours(name: &str) -> bool {
     NAMES.contains(&name) || name.ends_with("_LISTEN") || name == "OTEL_EXPORTER_OTLP_ENDPOINT"
 }
 
-/// Settings of services in the person's environment, such as `EVENKEEL_COOLDOWN`.
-pub(super) fn settings() -> Variables {
+/// Arms places where a service kills or pauses itself: for one start, and not kept.
+const FAILPOINTS: &str = "EVENKEEL_FAILPOINTS";
+
+/// Takes over the settings of services in the person's environment, such as `EVENKEEL_COOLDOWN`.
+/// They stay until they are set to something else; an empty one is forgotten.
+pub(super) fn update(settings: &mut Variables) {
     let ours = |name: &str| name.starts_with("EVENKEEL_") || name.starts_with("OTEL_");
-    std::env::vars().filter(|(name, _)| ours(name) && !is_ours(name)).collect()
+    for (name, value) in std::env::vars().filter(|(name, _)| ours(name) && !is_ours(name)) {
+        if value.is_empty() {
+            settings.remove(&name);
+        } else if name != FAILPOINTS {
+            settings.insert(name, value);
+        }
+    }
+}
+
+/// What is set for the next start of a service only.
+pub(super) fn failpoints() -> Option<(&'static str, String)> {
+    let value = std::env::var(FAILPOINTS).ok().filter(|value| !value.is_empty())?;
+    Some((FAILPOINTS, value))
 }
 
 /// The assignments, in the order of the documentation.

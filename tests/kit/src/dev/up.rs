@@ -61,7 +61,7 @@ pub(super) async fn up(repository: &Repository) -> anyhow::Result<Up> {
     environment.install().await?;
     step("namespaces, definitions and permissions are there", begun);
     for service in environment.services() {
-        if !service.is_current() {
+        if !service.is_current() || env_file::failpoints().is_some() {
             begin_again(service).await?;
         }
         service.ready().await?;
@@ -92,7 +92,7 @@ async fn open(repository: &Repository, place: Place, jaeger: &Jaeger) -> anyhow:
         fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
     }
     let mut settings = known.as_ref().map(|record| record.settings.clone()).unwrap_or_default();
-    settings.extend(env_file::settings());
+    env_file::update(&mut settings);
     let free = known.as_ref().map(|record| record.port);
     let runs = Service::ALL.iter().any(|service| teardown::runs(&directory, *service));
     let (port, guard) = match free {
@@ -149,7 +149,9 @@ async fn begin_again(process: &ServiceProcess) -> anyhow::Result<()> {
     if let Err(error) = process.stop().await {
         eprintln!("  warning: {error:#}");
     }
-    process.start(&[])
+    let failpoints = env_file::failpoints();
+    let extra: Vec<(&str, &str)> = failpoints.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    process.start(&extra)
 }
 
 /// The kept environment, without starting anything.
@@ -157,7 +159,7 @@ pub(super) async fn opened(repository: &Repository) -> anyhow::Result<Environmen
     let directory = repository.file(DIRECTORY);
     let mut record = Record::read(&directory).context("nothing is up: run `make up` first")?;
     ensure!(record.keep, "{} is not an environment for people", directory.display());
-    record.settings.extend(env_file::settings());
+    env_file::update(&mut record.settings);
     Environment::open(repository.clone(), directory, record, None).await
 }
 
