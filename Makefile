@@ -6,7 +6,7 @@ BUILD := cargo build --workspace --bins
 DEV := $(CARGO_TARGET_DIR)/debug/evenkeel-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up down restart status demo test lint cluster-up cluster-down
+.PHONY: help up down restart status demo test fault bench lint cluster-up cluster-down
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,14 @@ test: ## Run every test, on a real cluster that is ended afterwards
 	@$(BUILD)
 	@$(DEV) up --tests
 	@cargo test --workspace --no-fail-fast; code=$$?; $(DEV) down --tests; exit $$code
+
+fault: ## Kill and pause the services around every effect they have; ONLY=executor.create for some of it
+	@$(BUILD)
+	@$(CARGO_TARGET_DIR)/debug/evenkeel-fault $(ONLY)
+
+bench: ## Measure what the services cost and how fast they are, beside a client that does the least
+	@$(BUILD) --release
+	@$(CARGO_TARGET_DIR)/release/evenkeel-bench
 
 lint: ## Check format, lints, contracts and, with cargo-deny, dependencies
 	cargo fmt --all --check

@@ -53,7 +53,7 @@ const EFFECTS: [(Service, &str, &[u32]); 14] = [
     (Service::Controller, "finalizer_remove", &[1]),
     (Service::Executor, "lease", &[1]),
     (Service::Executor, "create", &[1]),
-    (Service::Executor, "verify", &[1]),
+    (Service::Executor, "verify", &[1, 2]),
     (Service::Executor, "golive", &[1]),
     (Service::Executor, "release.lease", &[1]),
     (Service::Executor, "release.delete", &[1]),

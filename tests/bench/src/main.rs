@@ -1,0 +1,90 @@
+//! `evenkeel-bench`: prints what the services cost and how fast they are.
+
+use std::{process::ExitCode, time::Instant};
+
+use clap::Parser;
+use evenkeel_test_bench::{
+    load::burst,
+    report::Table,
+    resources,
+    sections::{audit, latency, memory, throughput, tracing, writes},
+    site::{Ground, Site},
+    timeline::Stage,
+};
+
+/// Measures the services beside a client that does the least it could, in the same run.
+#[derive(Parser)]
+#[command(name = "evenkeel-bench")]
+struct Cli {
+    /// How many executions to measure throughput, memory and requests with.
+    #[arg(long, default_value_t = 1000)]
+    executions: usize,
+}
+
+/// Executions before anything is measured: connections open, caches fill.
+const WARM_UP: usize = 50;
+
+fn main() -> ExitCode {
+    if cfg!(debug_assertions) {
+        eprintln!("this is a debug build, whose figures mean nothing: use `make bench`");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&Cli::parse()))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: &Cli) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let count = cli.executions;
+    let ground = tokio::task::spawn_blocking(Ground::start).await??;
+    let services = ground.services(None).await?;
+    let raw = ground.raw().await?;
+    let idle = services.resident_memory()?;
+    println!("{}; the cluster, the services and this bench share them", resources::processor());
+    println!("etcd does not sync its writes to disk here; the audit log does");
+    let mut tables = Tables::default();
+    for site in [&services, &raw] {
+        warm_up(site).await?;
+    }
+    tables.add(latency::measure(&services, &raw).await?);
+    let before = services.environment.requests()?.len();
+    tables.add(throughput::measure(&ground, &services, &raw, count).await?);
+    tables.add(writes::table(&services.environment.requests()?[before..], count));
+    let done = services.timeline.count(Stage::Settled);
+    tables.add(memory::table(&idle, &services.resident_memory()?, done));
+    tables.add(tracing::measure(&ground, &services, count).await?);
+    tables.add(audit::measure(&services.environment).await?);
+    tables.end();
+    println!("measured in {:.0} s", begun.elapsed().as_secs_f32());
+    Ok(())
+}
+
+async fn warm_up(site: &Site) -> anyhow::Result<()> {
+    burst(&site.maker, &site.timeline, "warm-", WARM_UP).await?;
+    site.timeline.reach(Stage::Settled, WARM_UP, std::time::Duration::from_secs(60)).await
+}
+
+/// Tables, shown as they are done, and what they miss.
+#[derive(Default)]
+struct Tables {
+    missed: Vec<String>,
+}
+
+impl Tables {
+    fn add(&mut self, table: Table) {
+        print!("{}", table.show());
+        self.missed.extend(table.missed());
+    }
+
+    fn end(&self) {
+        match self.missed.len() {
+            0 => println!("\nevery budget is met"),
+            count => println!("\n{count} budgets are missed: {}", self.missed.join("; ")),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The cluster of a run, and the environments in it.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use evenkeel_cluster::{Cluster, Component, Tier};
+use evenkeel_test_kit::{Environment, Options, Repository, Service};
+use tokio::task::JoinHandle;
+
+use crate::{backend::Backend, load::Maker, raw::Raw, resources, timeline::Timeline};
+
+/// A control plane of a run's own. Runs are ended by [`Backend`], so there is no Job controller.
+pub struct Ground {
+    cluster: Cluster,
+    requests: PathBuf,
+}
+
+impl Ground {
+    /// Starts it. Blocks.
+    pub fn start() -> anyhow::Result<Self> {
+        let repository = Repository::find()?;
+        let directory = repository.file("target/clusters");
+        std::fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+        let requests = directory.join(format!("bench-{}-requests.log", std::process::id()));
+        let policy = repository.file("deploy/dev/request-record.yaml");
+        let cluster = Cluster::options()
+            .tier(Tier::ControlPlane)
+            .progress(true)
+            .argument(Component::ApiServer, format!("--audit-policy-file={}", policy.display()))
+            .argument(Component::ApiServer, format!("--audit-log-path={}", requests.display()))
+            .argument(Component::ApiServer, "--audit-log-maxsize=1000")
+            .argument(Component::ControllerManager, "--controllers=*,-job-controller")
+            .start()?;
+        Ok(Self { cluster, requests })
+    }
+
+    /// An environment with all services, which export spans to this address, if any.
+    pub async fn services(&self, traces: Option<&str>) -> anyhow::Result<Site> {
+        let options = traces.into_iter().fold(self.options(), Options::traces_to);
+        let environment = Arc::new(Environment::start(options).await?);
+        let timeline = Timeline::default();
+        let backend = Backend::begin(&environment, &timeline, |_| ());
+        let maker = Maker::Executions(Arc::clone(&environment));
+        Ok(Site { environment, timeline, maker, _backend: backend, _follow: None })
+    }
+
+    /// An environment without services, where the raw client works.
+    pub async fn raw(&self) -> anyhow::Result<Site> {
+        let options = Service::ALL.into_iter().fold(self.options(), Options::without);
+        let environment = Arc::new(Environment::start(options).await?);
+        let (raw, timeline) = (Raw::new(&environment), Timeline::default());
+        let backend = Backend::begin(&environment, &timeline, raw.completed());
+        let follow = Some(raw.follow(&timeline));
+        Ok(Site { environment, timeline, maker: Maker::Raw(Arc::new(raw)), _backend: backend, _follow: follow })
+    }
+
+    fn options(&self) -> Options {
+        Options::default()
+            .tier(Tier::ControlPlane)
+            .cluster(&self.cluster.kubeconfig_path())
+            .requests_recorded_in(&self.requests)
+            .setting("EVENKEEL_COOLDOWN", "1ms")
+    }
+
+    /// Processor time used so far by the parts of the cluster, and by this very process.
+    pub fn processor_times(&self) -> anyhow::Result<BTreeMap<String, Duration>> {
+        let all = evenkeel_cluster::list()?;
+        let own = all.into_iter().filter(|status| status.name == self.cluster.name());
+        let parts = own.flat_map(|status| status.components);
+        let mut times = BTreeMap::new();
+        for (component, pid, _) in parts {
+            times.insert(component.to_string(), resources::processor_time(pid)?);
+        }
+        times.insert("this bench".into(), resources::processor_time(i32::try_from(std::process::id())?)?);
+        Ok(times)
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.requests);
+    }
+}
+
+/// An environment with its backend.
+pub struct Site {
+    /// The environment.
+    pub environment: Arc<Environment>,
+    /// What happened in it.
+    pub timeline: Timeline,
+    /// What makes work in it.
+    pub maker: Maker,
+    _backend: Backend,
+    _follow: Option<JoinHandle<()>>,
+}
+
+impl Site {
+    /// Processor time used so far by each service.
+    pub fn processor_times(&self) -> anyhow::Result<BTreeMap<String, Duration>> {
+        let time = |service: Service| {
+            let pid = self.environment.service(service).pid().context("it runs")?;
+            Ok((service.name().to_owned(), resources::processor_time(pid)?))
+        };
+        Service::ALL.into_iter().map(time).collect()
+    }
+
+    /// Bytes of memory that each service occupies.
+    pub fn resident_memory(&self) -> anyhow::Result<Vec<(Service, u64)>> {
+        let of = |service| Ok((service, self.environment.service(service).resident_memory()?));
+        Service::ALL.into_iter().map(of).collect()
+    }
+}
