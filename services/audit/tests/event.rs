@@ -126,6 +126,13 @@ fn with_field(before: &str, after: &str) -> String {
 }
 
 #[test]
+fn a_payload_that_is_no_object_is_told_so() {
+    let mut wrong = event(1);
+    wrong.event_data_json = "[]".to_owned();
+    assert_eq!(record(wrong).unwrap_err().problem, "must be a JSON object");
+}
+
+#[test]
 fn the_limits_count_characters_and_are_allowed_themselves() {
     let cases: &[Change] = &[
         |e| e.event_category = "é".repeat(50),
