@@ -136,7 +136,7 @@ pub fn class(status: &Status) -> Class {
         Code::ResourceExhausted => Class::Exhausted,
         Code::Unavailable | Code::Cancelled => Class::Unavailable,
         Code::DeadlineExceeded => Class::Timeout,
-        Code::Unknown if reason(status).is_none() => Class::Unavailable,
+        Code::Unknown | Code::Internal if reason(status).is_none() => Class::Unavailable,
         _ => Class::Internal,
     }
 }

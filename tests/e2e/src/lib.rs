@@ -1,1 +1,1 @@
-//! Tests: e2e.
+//! Nothing: the tests are in `tests/`.

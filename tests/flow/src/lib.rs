@@ -1,1 +1,1 @@
-//! Tests: flow.
+//! Nothing: the tests are in `tests/`.

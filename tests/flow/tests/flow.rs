@@ -1,0 +1,28 @@
+//! The services together, against a real API server. Without a node, a stand-in plays the kubelet.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
+
+#[path = "flow/definition.rs"]
+mod definition;
+#[path = "flow/gates.rs"]
+mod gates;
+#[path = "flow/grpcurl.rs"]
+mod grpcurl;
+#[path = "flow/identity.rs"]
+mod identity;
+#[path = "flow/invalid.rs"]
+mod invalid;
+#[path = "flow/outage.rs"]
+mod outage;
+#[path = "flow/permissions.rs"]
+mod permissions;
+#[path = "flow/protocol.rs"]
+mod protocol;
+#[path = "flow/races.rs"]
+mod races;
+#[path = "flow/requests.rs"]
+mod requests;
+#[path = "flow/spans.rs"]
+mod spans;
+#[path = "flow/support.rs"]
+mod support;

@@ -1,0 +1,112 @@
+//! What the services ask of the API server: nothing that their roles refuse, and no more writes
+//! than an execution needs.
+
+use std::collections::BTreeMap;
+
+use evenkeel_proto::execution::v1::{CancelExecutionRequest, ReleaseExecutionRequest};
+use evenkeel_test_kit::{Environment, Request, Service, run, wait};
+use kube::api::DeleteParams;
+
+use crate::support::{LIMIT, Stage, options, owner, spec, start};
+
+/// Everything that can become of an execution.
+async fn whole_life(environment: &Environment) {
+    let apply = async |name: &str, target: &str, parameters: &[(&str, &str)]| {
+        environment.apply(&environment.execution(name, target, parameters)).await.unwrap();
+    };
+    apply("succeeds", "shop/Deployment/a", &[("SLEEP_SECONDS", "1")]).await;
+    apply("waits", "shop/Deployment/a", &[]).await;
+    apply("fails", "shop/Deployment/b", &[("EXIT_CODE", "7")]).await;
+    apply("is-wrong", "not-a-target", &[]).await;
+    apply("is-deleted", "shop/Deployment/c", &[("SLEEP_SECONDS", "600")]).await;
+    environment.phase("is-deleted", "Running", LIMIT).await.unwrap();
+    environment.executions().delete("is-deleted", &DeleteParams::default()).await.unwrap();
+    wait::until_gone(&environment.executions(), "is-deleted", LIMIT).await.unwrap();
+    for name in ["succeeds", "waits", "fails", "is-wrong"] {
+        environment.settled(name, LIMIT).await.unwrap();
+        environment.executions().delete(name, &DeleteParams::default()).await.unwrap();
+        wait::until_gone(&environment.executions(), name, LIMIT).await.unwrap();
+    }
+}
+
+/// The protocol in the hands of somebody with a token.
+async fn by_hand(environment: &Environment) {
+    let mut security = environment.security().unwrap();
+    (security.cert, security.key) = (None, None);
+    security.token = Some(environment.token().await.unwrap().into());
+    let connection = evenkeel_kit::channel::connect(&environment.executor_address(), &security).unwrap();
+    let mut executor =
+        evenkeel_proto::execution::v1::execution_service_client::ExecutionServiceClient::new(connection);
+    let (me, target) = (owner("hand"), "shop/Deployment/hand".to_owned());
+    let spec = spec(me.clone(), &target, &[("SLEEP_SECONDS", "600")]);
+    let explain = evenkeel_proto::execution::v1::ExplainExecutionRequest { spec: Some(spec.clone()) };
+    executor.explain_execution(explain).await.unwrap();
+    executor.start_execution(start(spec, 0)).await.unwrap();
+    let cancel =
+        CancelExecutionRequest { owner: Some(me.clone()), target: target.clone(), reason: "enough".into() };
+    executor.cancel_execution(cancel).await.unwrap();
+    executor.release_execution(ReleaseExecutionRequest { owner: Some(me), target }).await.unwrap();
+}
+
+#[test]
+fn a_whole_life_meets_no_refusal_with_the_roles_as_they_are() {
+    run(async {
+        let stage = Stage::start(options()).await;
+        whole_life(&stage).await;
+        by_hand(&stage).await;
+        stage.service(Service::Controller).stop().await.unwrap();
+        stage.service(Service::Executor).stop().await.unwrap();
+        let Ok(requests) = stage.requests() else {
+            println!("skipped: a cluster that somebody named does not record requests for tests");
+            return;
+        };
+        assert!(requests.len() > 50, "the record is of these services: {requests:?}");
+        assert_eq!(stage.forbidden().unwrap(), []);
+        let accounts: Vec<&str> = requests.iter().map(|request| request.account.as_str()).collect();
+        assert!(accounts.iter().all(|it| ["evenkeel-controller", "evenkeel-executor"].contains(it)));
+    });
+}
+
+#[test]
+fn an_execution_costs_no_more_writes_than_it_needs() {
+    run(async {
+        let stage = Stage::start(options().setting("EVENKEEL_COOLDOWN", "2s")).await;
+        if stage.requests().is_err() {
+            println!("skipped: a cluster that somebody named does not record requests for tests");
+            return;
+        }
+        let execution = stage.execution("frugal", "shop/Deployment/frugal", &[("SLEEP_SECONDS", "1")]);
+        stage.apply(&execution).await.unwrap();
+        stage.phase("frugal", "Completed", LIMIT).await.unwrap();
+        let before = writes(&stage.requests().unwrap(), "evenkeel-executor");
+        assert!(total(&before) <= 4, "the executor wrote before the release: {before:?}");
+        assert!(total(&before) >= 3, "a lock, a run, and its going live: {before:?}");
+        stage.settled("frugal", LIMIT).await.unwrap();
+        let controller = writes(&stage.requests().unwrap(), "evenkeel-controller");
+        let status: usize = of(&controller, "workflowexecutions/status");
+        assert!((1..=3).contains(&status), "status writes of the controller: {controller:?}");
+        assert_eq!(of(&controller, "workflowexecutions"), 1, "the finalizer and the trace: {controller:?}");
+        let others: Vec<_> = controller
+            .iter()
+            .filter(|((_, resource), _)| !resource.starts_with("workflowexecutions") && resource != "events")
+            .collect();
+        assert!(others.is_empty(), "{others:?}");
+    });
+}
+
+/// Writes of an account, by verb and resource.
+fn writes(requests: &[Request], account: &str) -> BTreeMap<(String, String), usize> {
+    let mut counts = BTreeMap::new();
+    for request in requests.iter().filter(|request| request.account == account && request.is_write()) {
+        *counts.entry((request.verb.clone(), request.resource.clone())).or_default() += 1;
+    }
+    counts
+}
+
+fn total(writes: &BTreeMap<(String, String), usize>) -> usize {
+    writes.values().sum()
+}
+
+fn of(writes: &BTreeMap<(String, String), usize>, resource: &str) -> usize {
+    writes.iter().filter(|((_, it), _)| it == resource).map(|(_, count)| count).sum()
+}
