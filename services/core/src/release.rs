@@ -21,7 +21,7 @@ pub struct Release<A, R> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Step<A, R> {
     Read,
-    Write { from: Option<Lease<A>>, to: Lease<A> },
+    Write { from: Option<Lease<A, R>>, to: Lease<A, R> },
     Look(u8),
     Remove(u8, R),
     AwaitGone(u8, R),
@@ -37,9 +37,9 @@ pub enum Action<A, R> {
     /// Answer: [`Seen::Written`] or [`Seen::Moved`].
     WriteLease {
         /// What the write is conditional on.
-        from: Option<Lease<A>>,
+        from: Option<Lease<A, R>>,
         /// What is written.
-        to: Lease<A>,
+        to: Lease<A, R>,
     },
     /// Look for a run under the run's name in this engine, uncached. Answer: [`Seen::Run`].
     Look(u8),
@@ -55,7 +55,7 @@ pub enum Action<A, R> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Seen<A, R> {
     /// The Lease, if there is one.
-    Lease(Option<Lease<A>>),
+    Lease(Option<Lease<A, R>>),
     /// The conditional write succeeded.
     Written,
     /// The condition did not hold.
@@ -111,20 +111,21 @@ impl<A: Clone + Eq, R: Clone + Eq> Release<A, R> {
     }
 
     /// The write that the Lease needs; none when it is not ours and our requests are refused already.
-    fn free(&mut self, lease: Option<Lease<A>>) -> Step<A, R> {
+    fn free(&mut self, lease: Option<Lease<A, R>>) -> Step<A, R> {
         let token = lease.as_ref().map_or(0, |lease| lease.token);
         let released = lease.as_ref().and_then(|lease| lease.released.clone());
         let holder = lease.as_ref().and_then(|lease| lease.holder.clone());
+        let launched = lease.as_ref().and_then(|lease| lease.launched.clone());
         let grown = token + i64::from(!self.rules.lacks(Rule::ReleaseGrowsToken));
         if holder.as_ref() == Some(&self.me) {
-            let to = Lease { holder: None, token: grown, released: Some(self.me.clone()) };
+            let to = Lease { holder: None, token: grown, released: Some(self.me.clone()), launched: None };
             return Step::Write { from: lease, to };
         }
         let was_released = released.as_ref() == Some(&self.me);
         if self.freed || was_released || self.rules.lacks(Rule::ReleaseGrowsForeignToken) {
             return self.freed_already();
         }
-        Step::Write { from: lease, to: Lease { holder, token: grown, released } }
+        Step::Write { from: lease, to: Lease { holder, token: grown, released, launched } }
     }
 
     fn freed(&mut self) -> Step<A, R> {
@@ -161,8 +162,8 @@ mod tests {
         holder: Option<&'static str>,
         token: i64,
         released: Option<&'static str>,
-    ) -> Lease<&'static str> {
-        Lease { holder, token, released }
+    ) -> Lease<&'static str, u8> {
+        Lease { holder, token, released, launched: None }
     }
 
     fn run(owner: &'static str, stage: Stage, going: bool) -> Run<&'static str, u8> {
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn frees_the_lease_before_it_removes_the_run() {
         let mut release = Machine::new("me", 2);
-        let held = lease(Some("me"), 4, None);
+        let held = Lease { launched: Some(7), ..lease(Some("me"), 4, None) };
         let action = release.next(Seen::Lease(Some(held.clone())));
         assert_eq!(action, Action::WriteLease { from: Some(held), to: lease(None, 5, Some("me")) });
         assert_eq!(release.next(Seen::Written), Action::Look(0));
@@ -190,12 +191,10 @@ mod tests {
         let action = release.next(Seen::Lease(None));
         assert_eq!(action, Action::WriteLease { from: None, to: lease(None, 1, None) });
         let mut release = Machine::new("me", 1);
-        let held = lease(Some("other"), 8, Some("third"));
+        let held = Lease { launched: Some(7), ..lease(Some("other"), 8, Some("third")) };
         let action = release.next(Seen::Lease(Some(held.clone())));
-        assert_eq!(
-            action,
-            Action::WriteLease { from: Some(held), to: lease(Some("other"), 9, Some("third")) }
-        );
+        let to = Lease { token: 9, ..held.clone() };
+        assert_eq!(action, Action::WriteLease { from: Some(held), to });
     }
 
     #[test]

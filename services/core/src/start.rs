@@ -6,20 +6,25 @@
 //! 1. take the Lease, which yields a fencing token;
 //! 2. *then* look under the run's name in every engine, and clear away what is dead;
 //! 3. create the run inert;
-//! 4. read the Lease again: is it still ours, under this token?
+//! 4. write into the Lease that this very run goes live, on condition that it is still ours, under this
+//!    token, and names no other run;
 //! 5. make the run live, by the identity of its object.
 //!
-//! Whoever takes the Lease over looks after taking it, so it either sees the run of the one before, or
-//! the one before sees in step 4 that the Lease has moved. `tests/start_model.rs` checks this over every
-//! interleaving of these machines, and that leaving any rule out breaks it.
+//! A Lease that names a run is never taken over, only released. So whoever takes it over did so before
+//! step 4 of the one before, which then sees that the Lease has moved; and whoever takes it after a
+//! release looks after taking it, and sees a run that is still live. An attempt whose Lease names a run
+//! that is gone never starts again. `tests/start_model.rs` checks this over every interleaving of these
+//! machines, and that leaving any rule out breaks it.
 //!
 //! Nothing here performs I/O. Whoever drives a machine performs exactly its [`Action`]s, each against the
 //! API server and never against a cache, and hands back what came of it. A driver may stop at any step;
 //! the next start of the same attempt carries on.
 
+mod action;
 mod rules;
 mod view;
 
+pub use action::{Action, Outcome, Seen};
 pub use rules::{Rule, Rules};
 pub use view::{Lease, Run, Stage};
 
@@ -32,7 +37,7 @@ pub struct Start<A, R> {
     engines: u8,
     rules: Rules,
     /// The Lease as last read or written; what a conditional write compares with.
-    lease: Option<Lease<A>>,
+    lease: Option<Lease<A, R>>,
     /// Our own run, if one was seen while looking.
     own: Option<(u8, R, Stage)>,
     step: Step<A, R>,
@@ -52,105 +57,25 @@ enum Step<A, R> {
     /// Writing the Lease back to the owner of a live run.
     GiveBack(A),
     Create,
-    Verify {
-        engine: u8,
-        run: R,
-        adopted: bool,
-    },
-    /// The Lease has moved: look for our inert run, to remove it.
-    Undo(u8, R),
-    UndoRemove(u8, R),
-    GoLive {
-        engine: u8,
-        run: R,
-        adopted: bool,
-    },
+    /// Writing into the Lease that this run goes live.
+    Mark(Own<R>, Lease<A, R>),
+    /// Reading whether the Lease is still ours, and which run it names.
+    Verify(Own<R>),
+    /// This run must not go live: look whether it is there and inert, remove it, and end like this.
+    Undo(u8, R, Outcome<A>),
+    UndoRemove(u8, R, Outcome<A>),
+    GoLive(Own<R>),
     /// The backend refuses the run for good: free the Lease.
     GiveUp,
     End(Outcome<A>),
 }
 
-/// What a start wants done next.
+/// Our own run, inert.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Action<A, R> {
-    /// Read the Lease, uncached. Answer: [`Seen::Lease`].
-    ReadLease,
-    /// Write the Lease, on condition that it is as this start last read or wrote it (`from`; create it
-    /// when `from` is none). Answer: [`Seen::Written`] or [`Seen::Moved`].
-    WriteLease {
-        /// What the write is conditional on.
-        from: Option<Lease<A>>,
-        /// What is written.
-        to: Lease<A>,
-    },
-    /// Look for a run under the run's name in this engine, uncached. Answer: [`Seen::Run`].
-    Look(u8),
-    /// Remove the run that was just looked at, on condition that the object has not changed since.
-    /// Answer: [`Seen::Removed`] or [`Seen::Moved`].
-    RemoveUnchanged(u8, R),
-    /// Wait until this run, which is being removed, is gone; then look again. Answer: [`Seen::Run`].
-    AwaitGone(u8, R),
-    /// Create the run inert in this engine, with the attempt and this token on it.
-    /// Answer: [`Seen::Created`], [`Seen::Exists`] or [`Seen::Refused`].
-    Create {
-        /// Where.
-        engine: u8,
-        /// Token to put on it.
-        token: i64,
-    },
-    /// Make this very object live. Answer: [`Seen::Live`], or [`Seen::Gone`] when it no longer exists,
-    /// is being removed, or is another object.
-    GoLive(u8, R),
-    /// Stop; this came of it.
-    End(Outcome<A>),
-}
-
-/// What came of an action.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Seen<A, R> {
-    /// The Lease, if there is one, and whether its holder took it longer ago than the start timeout.
-    Lease(Option<Lease<A>>, bool),
-    /// The conditional write succeeded.
-    Written,
-    /// The condition did not hold.
-    Moved,
-    /// The run found, if any.
-    Run(Option<Run<A, R>>),
-    /// The run was removed, or its removal has begun.
-    Removed,
-    /// The run was created, inert.
-    Created(R),
-    /// A run of this name exists.
-    Exists,
-    /// The backend refuses this run for good.
-    Refused,
-    /// The run is live.
-    Live,
-    /// There is nothing to make live.
-    Gone,
-}
-
-/// How a start ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome<A> {
-    /// The run is live, or has even finished.
-    Started {
-        /// Engine that has the run.
-        engine: u8,
-        /// Whether the run had existed before this try.
-        adopted: bool,
-    },
-    /// Another attempt holds the target, or has a run on it.
-    Busy(A),
-    /// The Lease is not as the caller or this start had seen it. Read it again and decide again.
-    TokenMoved {
-        /// Token as last read.
-        current: i64,
-    },
-    /// The run was removed before it could go live. Trying again is safe.
-    RunGone,
-    /// The backend refused the run for good, and the target is free again.
-    Refused,
+struct Own<R> {
+    engine: u8,
+    id: R,
+    adopted: bool,
 }
 
 impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
@@ -176,16 +101,17 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
     /// The action that is due.
     pub fn action(&self) -> Action<A, R> {
         match &self.step {
-            Step::Read(_) | Step::Verify { .. } => Action::ReadLease,
-            Step::Peek(engine) | Step::Look(engine) | Step::Undo(engine, _) => Action::Look(*engine),
+            Step::Read(_) | Step::Verify(_) => Action::ReadLease,
+            Step::Peek(engine) | Step::Look(engine) | Step::Undo(engine, ..) => Action::Look(*engine),
             Step::Take => self.write(Some(self.me.clone())),
-            Step::Clear(engine, run) | Step::UndoRemove(engine, run) => {
+            Step::Clear(engine, run) | Step::UndoRemove(engine, run, _) => {
                 Action::RemoveUnchanged(*engine, run.clone())
             }
             Step::AwaitGone(engine, run) => Action::AwaitGone(*engine, run.clone()),
             Step::GiveBack(owner) => self.write(Some(owner.clone())),
             Step::Create => Action::Create { engine: self.engine, token: self.token() },
-            Step::GoLive { engine, run, .. } => Action::GoLive(*engine, run.clone()),
+            Step::Mark(_, to) => Action::WriteLease { from: self.lease.clone(), to: to.clone() },
+            Step::GoLive(own) => Action::GoLive(own.engine, own.id.clone()),
             Step::GiveUp => self.write(None),
             Step::End(outcome) => Action::End(outcome.clone()),
         }
@@ -208,26 +134,27 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
             (Step::Create, Seen::Exists) => self.first_look(),
             (Step::Create, Seen::Refused) => Step::GiveUp,
             (Step::GiveUp, Seen::Written | Seen::Moved) => self.end(Outcome::Refused),
-            (Step::Verify { engine, run, adopted }, Seen::Lease(lease, _)) => {
-                self.verified(engine, run, adopted, lease)
-            }
-            (Step::Undo(engine, run), Seen::Run(found)) => self.undoing(engine, run, found),
-            (Step::UndoRemove(..), Seen::Removed) => self.moved(),
-            (Step::UndoRemove(engine, run), Seen::Moved) => Step::Undo(engine, run),
-            (Step::GoLive { engine, adopted, .. }, Seen::Live) => {
+            (Step::Mark(own, _), Seen::Written) => self.go_live(own),
+            (Step::Mark(own, _), Seen::Moved) => Step::Verify(own),
+            (Step::Verify(own), Seen::Lease(lease, _)) => self.verified(own, lease),
+            (Step::Undo(engine, run, outcome), Seen::Run(found)) => self.undoing(engine, run, outcome, found),
+            (Step::UndoRemove(_, _, outcome), Seen::Removed) => self.end(outcome),
+            (Step::UndoRemove(engine, run, outcome), Seen::Moved) => Step::Undo(engine, run, outcome),
+            (Step::GoLive(Own { engine, adopted, .. }), Seen::Live) => {
                 self.end(Outcome::Started { engine, adopted })
             }
-            (Step::GoLive { .. }, Seen::Gone) => self.end(Outcome::RunGone),
+            (Step::GoLive(_), Seen::Gone) => self.end(Outcome::RunGone),
             (step, _) => step,
         };
         self.action()
     }
 
     /// Step 1: may we take this Lease, or carry on with it?
-    fn decide(&mut self, expected: i64, lease: Option<Lease<A>>, aged: bool) -> Step<A, R> {
+    fn decide(&mut self, expected: i64, lease: Option<Lease<A, R>>, aged: bool) -> Step<A, R> {
         let current = lease.as_ref().map_or(0, |lease| lease.token);
         let holder = lease.as_ref().and_then(|lease| lease.holder.clone());
         self.lease = lease;
+        let is_left = aged && (self.launched().is_none() || self.rules.lacks(Rule::MarkStays));
         let is_expected = expected == current || self.rules.lacks(Rule::ExpectedToken);
         match holder {
             // Our own Lease has moved once since the caller looked if it was this attempt's acquisition
@@ -239,7 +166,8 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
                     self.moved()
                 }
             }
-            Some(holder) if !aged => self.end(Outcome::Busy(holder)),
+            // Its run went live, or may at any time, even if nobody can see it.
+            Some(holder) if !is_left => self.end(Outcome::Busy(holder)),
             _ if !is_expected => self.moved(),
             Some(_) => Step::Peek(self.from(0)),
             None => Step::Take,
@@ -280,8 +208,9 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
             return Step::Look(engine);
         }
         match self.own.take() {
+            None if self.launched().is_some() => self.end(Outcome::Vanished),
             None => Step::Create,
-            Some((engine, run, Stage::Inert)) => self.verify(engine, run, true),
+            Some((engine, id, Stage::Inert)) => self.mark(Own { engine, id, adopted: true }),
             // Live or finished: this attempt has started already, and never starts again.
             Some((engine, ..)) => self.end(Outcome::Started { engine, adopted: true }),
         }
@@ -299,33 +228,51 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
     }
 
     /// Step 3 is done; step 4 is next.
-    fn created(&mut self, run: R) -> Step<A, R> {
-        self.verify(self.engine, run, false)
+    fn created(&mut self, id: R) -> Step<A, R> {
+        self.mark(Own { engine: self.engine, id, adopted: false })
     }
 
-    fn verify(&mut self, engine: u8, run: R, adopted: bool) -> Step<A, R> {
+    fn mark(&mut self, own: Own<R>) -> Step<A, R> {
         if self.rules.lacks(Rule::Verify) {
-            self.lease = None;
-            return Step::GoLive { engine, run, adopted };
+            return self.go_live(own);
         }
-        Step::Verify { engine, run, adopted }
-    }
-
-    /// Step 4: is the Lease still this attempt's, under the token it created the run with?
-    fn verified(&mut self, engine: u8, run: R, adopted: bool, lease: Option<Lease<A>>) -> Step<A, R> {
-        let is_ours = lease
-            .as_ref()
-            .is_some_and(|lease| lease.holder.as_ref() == Some(&self.me) && lease.token == self.token());
-        if is_ours {
-            self.lease = None;
-            Step::GoLive { engine, run, adopted }
-        } else {
-            self.lease = lease;
-            Step::Undo(engine, run)
+        match &self.lease {
+            Some(lease) if lease.launched.is_none() && !self.rules.lacks(Rule::LaunchedMark) => {
+                let to = Lease { launched: Some(own.id.clone()), ..lease.clone() };
+                Step::Mark(own, to)
+            }
+            _ => Step::Verify(own),
         }
     }
 
-    fn undoing(&mut self, engine: u8, run: R, found: Option<Run<A, R>>) -> Step<A, R> {
+    /// Step 4: is the Lease still this attempt's, under the token it created the run with, and does it
+    /// name this run or none?
+    fn verified(&mut self, own: Own<R>, lease: Option<Lease<A, R>>) -> Step<A, R> {
+        let is_ours = lease.as_ref().is_some_and(|lease| lease.holder.as_ref() == Some(&self.me));
+        let token = lease.as_ref().map_or(0, |lease| lease.token);
+        let launched = lease.as_ref().and_then(|lease| lease.launched.as_ref());
+        let moved = Outcome::TokenMoved { current: token };
+        match launched {
+            _ if !is_ours => Step::Undo(own.engine, own.id, moved),
+            // The Lease has not changed hands since, or it would not name this run any more.
+            Some(launched) if *launched == own.id => self.go_live(own),
+            Some(_) => Step::Undo(own.engine, own.id, Outcome::Vanished),
+            // The run may be left to whoever carries this attempt on.
+            None if token != self.token() => self.end(moved),
+            None if self.rules.lacks(Rule::LaunchedMark) => self.go_live(own),
+            None => {
+                self.lease = lease;
+                self.mark(own)
+            }
+        }
+    }
+
+    fn go_live(&mut self, own: Own<R>) -> Step<A, R> {
+        self.lease = None;
+        Step::GoLive(own)
+    }
+
+    fn undoing(&mut self, engine: u8, run: R, outcome: Outcome<A>, found: Option<Run<A, R>>) -> Step<A, R> {
         match found {
             Some(found)
                 if found.owner == self.me
@@ -333,9 +280,9 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
                     && found.stage == Stage::Inert
                     && !found.going =>
             {
-                Step::UndoRemove(engine, run)
+                Step::UndoRemove(engine, run, outcome)
             }
-            _ => self.moved(),
+            _ => self.end(outcome),
         }
     }
 
@@ -370,14 +317,20 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
         self.lease.as_ref().map_or(0, |lease| lease.token)
     }
 
+    /// The run that the Lease names.
+    fn launched(&self) -> Option<&R> {
+        self.lease.as_ref().and_then(|lease| lease.launched.as_ref())
+    }
+
     fn write(&self, holder: Option<A>) -> Action<A, R> {
         Action::WriteLease { from: self.lease.clone(), to: self.lease_of(holder) }
     }
 
-    /// The Lease with another holder. The token grows with every change of holder.
-    fn lease_of(&self, holder: Option<A>) -> Lease<A> {
+    /// The Lease with another holder. The token grows with every change of holder, and no run is named:
+    /// a new holder has none yet, and one that gets the Lease back has been released or is no attempt.
+    fn lease_of(&self, holder: Option<A>) -> Lease<A, R> {
         let released = self.lease.as_ref().and_then(|lease| lease.released.clone());
-        Lease { holder, token: self.token() + 1, released }
+        Lease { holder, token: self.token() + 1, released, launched: None }
     }
 }
 

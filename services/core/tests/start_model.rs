@@ -39,7 +39,11 @@ fn assert_holds(mut model: Model) {
 /// Leaving the rule out must break something, in one of the configurations.
 fn assert_needed(rule: Rule) {
     let found = [DOUBLED_ACROSS, DOUBLED_WITHIN, THREE].into_iter().find_map(|starters| {
-        let Found { states, violation } = search(&mut Model::new(starters, Some(rule)));
+        let mut model = Model::new(starters, Some(rule));
+        if matches!(rule, Rule::LaunchedMark | Rule::MarkStays) {
+            model = model.with_deletions();
+        }
+        let Found { states, violation } = search(&mut model);
         let (what, steps) = violation?;
         println!("without {rule:?}: {what}, in {} steps, after {states} states", steps.len());
         println!("{}", steps.join("\n"));
@@ -107,4 +111,20 @@ fn the_holders_late_request_must_not_resume() {
 #[test]
 fn the_lease_must_be_read_again_before_going_live() {
     assert_needed(Rule::Verify);
+}
+
+#[test]
+fn the_lease_must_name_the_run_before_it_goes_live() {
+    assert_needed(Rule::LaunchedMark);
+}
+
+#[test]
+fn a_lease_that_names_a_run_must_stay_with_its_holder() {
+    assert_needed(Rule::MarkStays);
+}
+
+#[test]
+fn holds_for_a_doubled_attempt_whose_runs_are_deleted() {
+    assert_holds(Model::new(DOUBLED_ACROSS, None).with_deletions());
+    assert_holds(Model::new(DOUBLED_WITHIN, None).with_deletions());
 }

@@ -44,6 +44,12 @@ pub enum Error {
         /// Token now.
         current: i64,
     },
+    /// The run of this attempt is gone, and the attempt never starts again.
+    #[error(
+        "the run of this execution was launched once and is gone, removed by somebody else; \
+         it is never launched again: release it first, and then start another execution"
+    )]
+    Vanished,
     /// No run of this owner is on the target.
     #[error("no run of this owner exists on the target")]
     NotFound,
@@ -107,6 +113,7 @@ impl Coded for Error {
         match self {
             Self::Invalid { .. } | Self::UnknownEngine { .. } => Class::Invalid,
             Self::Busy { .. }
+            | Self::Vanished
             | Self::DependencyMissing(_)
             | Self::Refused { .. }
             | Self::NamespaceMissing(_) => Class::Precondition,
@@ -123,6 +130,7 @@ impl Coded for Error {
             Self::UnknownEngine { .. } => "UNKNOWN_ENGINE",
             Self::Busy { .. } => "TARGET_BUSY",
             Self::TokenMoved { .. } => "TOKEN_MOVED",
+            Self::Vanished => "RUN_VANISHED",
             Self::NotFound => "EXECUTION_NOT_FOUND",
             Self::DependencyMissing(_) => "DEPENDENCY_MISSING",
             Self::Refused { kind: Refusal::QuotaExceeded, .. } => "QUOTA_EXCEEDED",

@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use evenkeel_core::start::Lease as Lock;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -19,6 +18,10 @@ use crate::{
 const TARGET: &str = "evenkeel.dev/target";
 const HOLDER: &str = "evenkeel.dev/holder";
 const RELEASED: &str = "evenkeel.dev/released";
+const LAUNCHED: &str = "evenkeel.dev/launched";
+
+/// What the protocol sees of a lock: attempts and runs are known by their uids.
+pub(crate) type Lock = evenkeel_core::start::Lease<String, String>;
 
 /// The locks of one namespace.
 #[derive(Clone)]
@@ -31,7 +34,7 @@ pub(crate) struct Leases {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stored {
     /// What the protocol sees of it; none when there is no Lease yet.
-    pub(crate) lock: Option<Lock<String>>,
+    pub(crate) lock: Option<Lock>,
     /// Who holds it, for people; none when it is free.
     pub(crate) holder: Option<Owner>,
     /// Since when it is held.
@@ -57,6 +60,7 @@ impl Stored {
                 holder,
                 token: i64::from(spec.lease_transitions.unwrap_or(0)),
                 released: annotations.get(RELEASED).cloned(),
+                launched: annotations.get(LAUNCHED).cloned(),
             }),
             resource_version: lease.metadata.resource_version,
         }
@@ -83,7 +87,7 @@ impl Leases {
         name: &str,
         target: &str,
         from: &Stored,
-        to: Lock<String>,
+        to: Lock,
         holder: Option<&Owner>,
     ) -> Result<Option<Stored>> {
         let same_holder = from.lock.as_ref().is_some_and(|lock| lock.holder == to.holder);
@@ -110,13 +114,14 @@ fn render(
     name: &str,
     target: &str,
     from: &Stored,
-    to: Lock<String>,
+    to: Lock,
     holder: Option<&Owner>,
     since: Option<Timestamp>,
 ) -> Lease {
     let mut annotations = BTreeMap::from([(TARGET.to_owned(), target.to_owned())]);
     annotations.extend(holder.map(|owner| (HOLDER.to_owned(), owner.path())));
     annotations.extend(to.released.map(|uid| (RELEASED.to_owned(), uid)));
+    annotations.extend(to.launched.map(|uid| (LAUNCHED.to_owned(), uid)));
     Lease {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),

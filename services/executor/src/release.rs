@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evenkeel_core::{
     release::{Action, Release, Seen},
-    start::{Lease as Lock, Run},
+    start::Run,
     target::Target,
 };
 use evenkeel_kit::failpoint;
@@ -13,7 +13,7 @@ use crate::{
     attempt::Owner,
     engine::{Condition, Engines, Found},
     error::{Error, Result},
-    lease::{Leases, Stored},
+    lease::{Leases, Lock, Stored},
     start::{STEPS_LIMIT, STEPS_SPENT},
 };
 
@@ -84,7 +84,7 @@ impl Drive<'_> {
         })))
     }
 
-    async fn write_lease(&mut self, to: Lock<String>) -> Result<Seen<String, String>> {
+    async fn write_lease(&mut self, to: Lock) -> Result<Seen<String, String>> {
         // A foreign holder stays, and so does its name.
         let holder = self.stored.holder.clone().filter(|holder| to.holder.as_ref() == Some(&holder.uid));
         failpoint::hit("executor.release.lease.before");

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use evenkeel_core::start::{Action, Lease as Lock, Outcome, Run, Seen, Stage, Start};
+use evenkeel_core::start::{Action, Outcome, Run, Seen, Stage, Start};
 use evenkeel_kit::failpoint;
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::{
     attempt::{Attempt, Owner},
     engine::{Condition, Created, Engines, Found},
     error::{Error, Result},
-    lease::{Leases, Stored},
+    lease::{Leases, Lock, Stored},
 };
 
 /// How long a start waits for runs that are being removed.
@@ -121,12 +121,16 @@ impl Drive<'_> {
         Ok(())
     }
 
-    async fn write_lease(&mut self, to: Lock<String>) -> Result<Seen<String, String>> {
+    async fn write_lease(&mut self, to: Lock) -> Result<Seen<String, String>> {
         let holder = to.holder.as_ref().and_then(|uid| self.names.get(uid));
-        failpoint::hit("executor.lease.before");
+        let (before, after) = match to.launched {
+            None => ("executor.lease.before", "executor.lease.after"),
+            Some(_) => ("executor.verify.before", "executor.verify.after"),
+        };
+        failpoint::hit(before);
         let target = self.attempt.target.as_str();
         let written = self.starter.leases.write(&self.run, target, &self.stored, to, holder).await?;
-        failpoint::hit("executor.lease.after");
+        failpoint::hit(after);
         Ok(match written {
             Some(stored) => {
                 self.stored = stored;
@@ -173,6 +177,7 @@ impl Drive<'_> {
             }
             Outcome::TokenMoved { current } => Error::TokenMoved { current },
             Outcome::RunGone => Error::Unsettled("the run was removed before it went live"),
+            Outcome::Vanished => Error::Vanished,
             Outcome::Refused => self.refusal.unwrap_or(Error::Unsettled("the run was refused")),
         })
     }

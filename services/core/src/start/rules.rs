@@ -19,8 +19,12 @@ pub enum Rule {
     ExpectedToken,
     /// The holder's own request carries on only if nobody else moved the token in between.
     ResumeOnlyNext,
-    /// The Lease is read again before the run goes live.
+    /// The Lease must still be as it was before the run goes live.
     Verify,
+    /// Which run goes live is written into the Lease first.
+    LaunchedMark,
+    /// A Lease that says so is left to its holder, however old it is.
+    MarkStays,
 }
 
 /// The rules in force: all, unless a test left one out.

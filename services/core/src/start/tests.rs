@@ -3,8 +3,16 @@ use super::*;
 type Machine = Start<&'static str, u8>;
 type Act = Action<&'static str, u8>;
 
-fn lease(holder: Option<&'static str>, token: i64, released: Option<&'static str>) -> Lease<&'static str> {
-    Lease { holder, token, released }
+fn lease(
+    holder: Option<&'static str>,
+    token: i64,
+    released: Option<&'static str>,
+) -> Lease<&'static str, u8> {
+    Lease { holder, token, released, launched: None }
+}
+
+fn named(lease: Lease<&'static str, u8>, run: u8) -> Lease<&'static str, u8> {
+    Lease { launched: Some(run), ..lease }
 }
 
 fn run(owner: &'static str, stage: Stage) -> Run<&'static str, u8> {
@@ -31,8 +39,15 @@ fn holding(released: Option<&'static str>) -> Machine {
     start
 }
 
+/// A start of the attempt that holds this Lease, about to look.
+fn resuming(lease: Lease<&'static str, u8>) -> Machine {
+    let mut start = Machine::new("me", lease.token, 0, 2);
+    assert_eq!(start.next(Seen::Lease(Some(lease), false)), Action::Look(0));
+    start
+}
+
 #[test]
-fn an_undisturbed_start_takes_looks_creates_verifies_and_goes_live() {
+fn an_undisturbed_start_takes_looks_creates_names_its_run_and_goes_live() {
     let mut start = Machine::new("me", 0, 0, 2);
     assert_eq!(start.action(), Action::ReadLease);
     assert_eq!(
@@ -42,8 +57,12 @@ fn an_undisturbed_start_takes_looks_creates_verifies_and_goes_live() {
     assert_eq!(start.next(Seen::Written), Action::Look(0));
     assert_eq!(start.next(Seen::Run(None)), Action::Look(1));
     assert_eq!(start.next(Seen::Run(None)), Action::Create { engine: 0, token: 1 });
-    assert_eq!(start.next(Seen::Created(9)), Action::ReadLease);
-    assert_eq!(start.next(Seen::Lease(Some(lease(Some("me"), 1, None)), false)), Action::GoLive(0, 9));
+    let ours = lease(Some("me"), 1, None);
+    assert_eq!(
+        start.next(Seen::Created(9)),
+        Action::WriteLease { from: Some(ours.clone()), to: named(ours, 9) }
+    );
+    assert_eq!(start.next(Seen::Written), Action::GoLive(0, 9));
     assert_eq!(start.next(Seen::Live), ended(Outcome::Started { engine: 0, adopted: false }));
 }
 
@@ -117,23 +136,77 @@ fn our_inert_run_is_carried_on() {
     let mut start = holding(None);
     start.next(Seen::Run(None));
     assert_eq!(start.next(found(going("me", Stage::Inert))), Action::AwaitGone(1, 7));
-    assert_eq!(start.next(found(run("me", Stage::Inert))), Action::ReadLease);
-    assert_eq!(start.next(Seen::Lease(Some(lease(Some("me"), 4, None)), false)), Action::GoLive(1, 7));
+    let ours = lease(Some("me"), 4, None);
+    assert_eq!(
+        start.next(found(run("me", Stage::Inert))),
+        Action::WriteLease { from: Some(ours.clone()), to: named(ours, 7) }
+    );
+    assert_eq!(start.next(Seen::Written), Action::GoLive(1, 7));
     assert_eq!(start.next(Seen::Live), ended(Outcome::Started { engine: 1, adopted: true }));
 }
 
 #[test]
-fn a_lease_that_moved_undoes_the_inert_run() {
+fn a_named_run_that_is_still_inert_is_carried_on() {
+    let mut start = resuming(named(lease(Some("me"), 4, None), 7));
+    start.next(found(run("me", Stage::Inert)));
+    assert_eq!(start.next(Seen::Run(None)), Action::ReadLease);
+    // The token may have grown by somebody else's release; the Lease has not changed hands.
+    let ours = named(lease(Some("me"), 5, None), 7);
+    assert_eq!(start.next(Seen::Lease(Some(ours), false)), Action::GoLive(0, 7));
+}
+
+/// A start that has created run 7 and lost the race for naming it.
+fn outrun() -> Machine {
     let mut start = holding(None);
     start.next(Seen::Run(None));
     start.next(Seen::Run(None));
     start.next(Seen::Created(7));
+    assert_eq!(start.next(Seen::Moved), Action::ReadLease);
+    start
+}
+
+#[test]
+fn a_lease_that_moved_undoes_the_inert_run() {
+    let mut start = outrun();
     let moved = lease(Some("other"), 6, None);
     assert_eq!(start.next(Seen::Lease(Some(moved), false)), Action::Look(0));
     let mut gone = start.clone();
     assert_eq!(start.next(found(run("me", Stage::Inert))), Action::RemoveUnchanged(0, 7));
     assert_eq!(start.next(Seen::Removed), ended(Outcome::TokenMoved { current: 6 }));
     assert_eq!(gone.next(found(run("other", Stage::Inert))), ended(Outcome::TokenMoved { current: 6 }));
+}
+
+#[test]
+fn a_lost_race_for_naming_the_run_is_decided_by_the_lease() {
+    let read = |lease| outrun().next(Seen::Lease(Some(lease), false));
+    let ours = lease(Some("me"), 4, None);
+    assert_eq!(read(named(ours.clone(), 7)), Action::GoLive(0, 7));
+    assert_eq!(read(ours.clone()), Action::WriteLease { from: Some(ours.clone()), to: named(ours, 7) });
+    // Whoever carries the attempt on under the new token may need the run.
+    assert_eq!(read(lease(Some("me"), 5, None)), ended(Outcome::TokenMoved { current: 5 }));
+}
+
+#[test]
+fn a_second_run_never_goes_live() {
+    let mut start = outrun();
+    let other = named(lease(Some("me"), 4, None), 6);
+    assert_eq!(start.next(Seen::Lease(Some(other), false)), Action::Look(0));
+    assert_eq!(start.next(found(run("me", Stage::Inert))), Action::RemoveUnchanged(0, 7));
+    assert_eq!(start.next(Seen::Removed), ended(Outcome::Vanished));
+}
+
+#[test]
+fn an_attempt_whose_run_is_gone_never_starts_again() {
+    let mut start = resuming(named(lease(Some("me"), 4, None), 6));
+    assert_eq!(start.next(Seen::Run(None)), Action::Look(1));
+    assert_eq!(start.next(Seen::Run(None)), ended(Outcome::Vanished));
+}
+
+#[test]
+fn a_lease_that_names_a_run_is_never_taken_over() {
+    let mut start = Machine::new("me", 5, 0, 2);
+    let held = named(lease(Some("other"), 5, None), 6);
+    assert_eq!(start.next(Seen::Lease(Some(held), true)), ended(Outcome::Busy("other")));
 }
 
 #[test]
@@ -169,6 +242,6 @@ fn a_run_removed_before_it_went_live_ends_the_try() {
     start.next(Seen::Run(None));
     start.next(Seen::Run(None));
     start.next(Seen::Created(7));
-    start.next(Seen::Lease(Some(lease(Some("me"), 4, None)), false));
+    start.next(Seen::Written);
     assert_eq!(start.next(Seen::Gone), ended(Outcome::RunGone));
 }

@@ -2,13 +2,15 @@
 
 /// The lock of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Lease<A> {
+pub struct Lease<A, R> {
     /// The attempt that holds it; none when it is free.
     pub holder: Option<A>,
     /// Fencing token: grows at every change of holder.
     pub token: i64,
     /// The attempt released last.
     pub released: Option<A>,
+    /// The run that its holder made live, or is about to. Cleared by every change of holder.
+    pub launched: Option<R>,
 }
 
 /// A run found under the name of the target.

@@ -60,6 +60,7 @@ enum Releasing {
 #[derive(Clone, Copy)]
 pub(crate) enum Label {
     Time,
+    Deletion,
     Observe(u8, u16),
     Crash(u8, u16),
     Start(u8, u16),
@@ -74,6 +75,8 @@ pub(crate) struct Model {
     missing: Option<Rule>,
     tries: [u8; 3],
     cuts: u8,
+    /// Whether somebody may delete runs.
+    deletions: bool,
     starters: Interner<Starter>,
     releases: Interner<Releasing>,
     /// Number of the starter that has no try left.
@@ -92,6 +95,7 @@ impl Model {
             missing,
             tries: [1; 3],
             cuts: 0,
+            deletions: false,
             starters,
             releases: Interner::new(),
             resting,
@@ -103,6 +107,11 @@ impl Model {
     /// The same with other numbers of tries, and with releases that may be cut short and asked for again.
     pub(crate) fn with(self, tries: [u8; 3], cuts: u8) -> Self {
         Self { tries, cuts, ..self }
+    }
+
+    /// The same with somebody who deletes runs.
+    pub(crate) fn with_deletions(self) -> Self {
+        Self { deletions: true, ..self }
     }
 
     pub(crate) fn first(&mut self) -> State {
@@ -127,6 +136,9 @@ impl Model {
     /// Everything that can happen next.
     pub(crate) fn successors(&mut self, state: &State, out: &mut Vec<(Label, State)>) {
         state.world.passing_time(|world| out.push((Label::Time, State { world, ..*state })));
+        if self.deletions {
+            state.world.deleting(|world| out.push((Label::Deletion, State { world, ..*state })));
+        }
         for attempt in [S, N, M] {
             if self.attempts.contains(&attempt) {
                 self.release(state, attempt, out);
@@ -276,6 +288,7 @@ impl Model {
         };
         let who = match label {
             Label::Time => "time passes".to_owned(),
+            Label::Deletion => "somebody deletes a run".to_owned(),
             Label::Observe(attempt, number) => starter(attempt, "reads the token", number),
             Label::Crash(attempt, number) => starter(attempt, "crashes", number),
             Label::Start(attempt, number) => starter(attempt, "acts", number),

@@ -17,11 +17,12 @@ pub(crate) struct World {
     created: u8,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Lock {
     holder: Option<u8>,
     token: u8,
     released: Option<u8>,
+    launched: Option<u8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,9 +64,18 @@ impl World {
         }
     }
 
+    /// Somebody deletes a run, which is then gone some day.
+    pub(crate) fn deleting(&self, mut then: impl FnMut(Self)) {
+        for at in 0..self.slots.len() {
+            if let Some(slot) = self.slots[at].filter(|slot| !slot.going) {
+                then(self.with(at, Some(Slot { going: true, ..slot })));
+            }
+        }
+    }
+
     /// Forgets what only starters compare.
     pub(crate) fn forget_numbers(&mut self) {
-        self.lease = self.lease.map(|lease| Lock { token: 0, ..lease });
+        self.lease = self.lease.map(|lease| Lock { token: 0, launched: None, ..lease });
         self.created = 0;
     }
 
@@ -73,8 +83,13 @@ impl World {
         let name = |attempt: Option<u8>| attempt.map_or("-", |attempt| names[usize::from(attempt)]);
         let lease = match self.lease {
             None => "no Lease".to_owned(),
-            Some(Lock { holder, token, released }) => {
-                format!("Lease: holder {}, token {token}, released {}", name(holder), name(released))
+            Some(Lock { holder, token, released, launched }) => {
+                let launched = launched.map_or(String::new(), |id| format!(", launched #{id}"));
+                format!(
+                    "Lease: holder {}, token {token}, released {}{launched}",
+                    name(holder),
+                    name(released)
+                )
             }
         };
         let slots = self.slots.map(|slot| match slot {
@@ -90,11 +105,12 @@ impl World {
     /// Adds everything to the key of a state.
     pub(crate) fn add_to(&self, key: &mut Key) {
         let attempt = |attempt: Option<u8>| attempt.map_or(3, |attempt| attempt);
-        let lease = self.lease.unwrap_or(Lock { holder: None, token: 0, released: None });
+        let lease = self.lease.unwrap_or_default();
         key.add(1, u8::from(self.lease.is_some()));
         key.add(2, attempt(lease.holder));
         key.add(5, lease.token);
         key.add(2, attempt(lease.released));
+        key.add(4, lease.launched.unwrap_or(0));
         for slot in self.slots {
             key.add(2, attempt(slot.map(|slot| slot.owner)));
             key.add(2, slot.map_or(0, |slot| slot.stage as u8));
@@ -110,9 +126,9 @@ impl World {
         next
     }
 
-    fn lease(&self) -> Option<Lease<u8>> {
-        let Lock { holder, token, released } = self.lease?;
-        Some(Lease { holder, token: i64::from(token), released })
+    fn lease(&self) -> Option<Lease<u8, u8>> {
+        let Lock { holder, token, released, launched } = self.lease?;
+        Some(Lease { holder, token: i64::from(token), released, launched })
     }
 
     fn look(&self, engine: u8) -> Option<Run<u8, u8>> {
@@ -121,11 +137,12 @@ impl World {
     }
 
     /// Writes the Lease if it is as expected, and says whether it was.
-    fn write_lease(&mut self, from: Option<Lease<u8>>, to: &Lease<u8>) -> bool {
+    fn write_lease(&mut self, from: Option<Lease<u8, u8>>, to: &Lease<u8, u8>) -> bool {
         let is_as_expected = self.lease() == from;
         if is_as_expected {
             let token = u8::try_from(to.token).expect("the Lease changes hands a few times only");
-            self.lease = Some(Lock { holder: to.holder, token, released: to.released });
+            let Lease { holder, released, launched, .. } = *to;
+            self.lease = Some(Lock { holder, token, released, launched });
         }
         is_as_expected
     }
