@@ -151,7 +151,7 @@ pub fn parse_page_token(token: &str, filter: &Filter) -> Result<u64> {
         return Err(Error::InvalidPageToken);
     }
     let next = next.try_into().map_err(|_| Error::InvalidPageToken)?;
-    i64::try_from(u64::from_be_bytes(next)).map_err(|_| Error::InvalidPageToken).map(i64::cast_unsigned)
+    Ok(u64::from_be_bytes(next))
 }
 
 /// Ties a token to its filter, so that it cannot be used with another by mistake.

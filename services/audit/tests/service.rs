@@ -137,6 +137,21 @@ async fn lists_are_filtered_and_paged_in_log_order() {
 }
 
 #[tokio::test]
+async fn a_page_has_a_hundred_entries_unless_asked_and_a_thousand_at_most() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path()).await;
+    let mut client = service.client.clone();
+    write(&mut client, 0..1000).await;
+    write(&mut client, 1000..1001).await;
+    for (page_size, expected) in [(0, 100), (5000, 1000)] {
+        let request = ListEventsRequest { page_size, ..ListEventsRequest::default() };
+        let page = client.list_events(request).await.unwrap().into_inner();
+        assert_eq!((page.entries.len(), page.next_page_token.is_empty()), (expected, false));
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_token_of_another_list_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path()).await;
