@@ -122,6 +122,7 @@ fn refused(status: &Status) -> StartAnswer {
     let refuse = |kind| StartAnswer::Refused(Refusal { kind, message: status.message().to_owned() });
     match reason.as_deref() {
         Some("TARGET_BUSY") => StartAnswer::Busy { holder: holder(status) },
+        Some("RUN_VANISHED") => StartAnswer::Vanished,
         Some("UNKNOWN_ENGINE") => refuse(RefusalKind::UnknownEngine),
         Some("DEPENDENCY_MISSING") => refuse(RefusalKind::DependencyMissing),
         Some("QUOTA_EXCEEDED") => refuse(RefusalKind::QuotaExceeded),
@@ -183,6 +184,7 @@ mod tests {
     fn errors_are_told_apart_by_their_reason() {
         let holder = "ops/we-2".to_owned();
         assert_eq!(answer(Class::Precondition, "TARGET_BUSY"), StartAnswer::Busy { holder });
+        assert_eq!(answer(Class::Precondition, "RUN_VANISHED"), StartAnswer::Vanished);
         assert_eq!(answer(Class::Conflict, "TOKEN_MOVED"), StartAnswer::Moved);
         assert_eq!(answer(Class::Conflict, "UNSETTLED"), StartAnswer::Moved);
         for (class, reason, kind) in [

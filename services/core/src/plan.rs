@@ -139,6 +139,8 @@ pub enum StartAnswer {
     },
     /// The lock changed since it was read.
     Moved,
+    /// Its run was launched already and is gone. It is never started again.
+    Vanished,
     /// No answer; says why in a word.
     Unavailable(String),
 }

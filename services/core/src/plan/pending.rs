@@ -32,6 +32,10 @@ pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
         Answers { start: Some(StartAnswer::Busy { holder }), .. } => {
             return wait::explained(observed, gate::busy(&observed.record.spec.target, holder), now);
         }
+        // It was launched, but the controller ended before it could write that down.
+        Answers { start: Some(StartAnswer::Vanished), .. } => {
+            return write::vanished_unrecorded(observed, &resolved, now);
+        }
         Answers { start: Some(StartAnswer::Moved), .. } => return wait::quiet(MOVED_WAIT),
         Answers { start: Some(StartAnswer::Unavailable(why)), .. } => {
             return wait::for_executor(observed, why, now);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{fixtures::*, *};
 use crate::{
     conditions::{get, kind},
+    event::derive,
     facts::{FailedTask, RefusalKind, RunState},
     failure::Reason,
 };
@@ -259,6 +260,29 @@ fn a_run_that_vanished_is_a_failure_that_may_have_changed_something() {
     }
     assert!(failure.was_execution_failure);
     assert_eq!(condition(&write, kind::EXECUTION_COMPLETE), ("False", "ExecutionFailed"));
+}
+
+#[test]
+fn a_run_that_vanished_before_its_launch_was_recorded_ends_the_same_way() {
+    let mut case = Case::pending();
+    case.lock = Reading::Found(Lock { token: 7, held_since: Some(NOW - 20_000), ..Lock::default() });
+    case.answers.start = Some(StartAnswer::Vanished);
+    let write = case.write();
+    let transition = write.transition.unwrap();
+    assert_eq!((transition.from, transition.to), (Phase::Pending, Phase::Failed));
+    let failure = write.status.failure.as_ref().unwrap();
+    assert_eq!((failure.reason, failure.was_execution_failure), (Reason::Unknown, true));
+    let name = crate::target::run_name("ns/Deployment/api");
+    assert!(failure.message.contains("deleted") && failure.message.contains(&name), "{}", failure.message);
+    assert_eq!((write.status.run_name.as_ref(), write.status.start), (Some(&name), Some(NOW - 20_000)));
+    assert_eq!(condition(&write, kind::EXECUTION_CREATED), ("True", "ExecutionCreated"));
+    assert_eq!(condition(&write, kind::RELEASED), ("absent", ""));
+    // The lock is still held, for the cooldown and then for the release.
+    case.record.status = write.status;
+    case.answers = Answers::default();
+    assert_eq!(derive(&case.record).len(), 3, "chosen, launched, failed");
+    assert!(case.record.was_executed());
+    assert_eq!(case.plan_at(NOW + 300_000 - 1), Decision::Wait(Wait { millis: 1, notices: Vec::new() }));
 }
 
 #[test]

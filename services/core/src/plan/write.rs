@@ -12,6 +12,7 @@ use crate::{
     phase::{Phase, Step},
     record::{Failure, Outcome, Status, StoredPhase},
     summary,
+    target::run_name,
     validate::{Resolved, resolve},
 };
 
@@ -115,25 +116,45 @@ pub(super) fn completed(observed: &Observed<'_>, facts: &Facts, now: Millis) -> 
 pub(super) fn failed(observed: &Observed<'_>, facts: &Facts, now: Millis) -> Decision {
     let reason = failure::classify(facts);
     let at = facts.completion.unwrap_or(now);
-    ended(observed, Some(facts), from_facts(facts, reason, failed_message(facts)), at, now)
+    let failure = from_facts(facts, reason, failed_message(facts));
+    ended(Draft::new(observed, now), Some(facts), failure, at)
 }
 
 /// The second write, when a run was cancelled because it could not start.
 pub(super) fn gave_up(observed: &Observed<'_>, facts: &Facts, reason: Reason, now: Millis) -> Decision {
     let failure = from_facts(facts, reason, stuck_message(facts, reason));
-    ended(observed, Some(facts), failure, now, now)
+    ended(Draft::new(observed, now), Some(facts), failure, now)
 }
 
 /// The second write, when the run is no longer there.
 pub(super) fn vanished(observed: &Observed<'_>, now: Millis) -> Decision {
-    let name = observed.record.status.run_name.as_deref().unwrap_or("(unnamed)");
+    gone(Draft::new(observed, now))
+}
+
+/// The same of a run whose launch was never recorded: both in one write.
+pub(super) fn vanished_unrecorded(observed: &Observed<'_>, resolved: &Resolved, now: Millis) -> Decision {
+    let mut draft = Draft::new(observed, now);
+    draft.settle(resolved);
+    // The lock was taken for this launch, and little else is known of when it was.
+    let since = observed.lock().and_then(|lock| lock.held_since);
+    draft.status.start = Some(to_second(since.unwrap_or(now).min(now)));
+    let name = run_name(&observed.record.spec.target);
+    let message = format!("{} run {name} existed", resolved.engine);
+    draft.condition(kind::EXECUTION_CREATED, true, reason::EXECUTION_CREATED, message);
+    draft.status.run_name = Some(name);
+    gone(draft)
+}
+
+fn gone(draft: Draft<'_>) -> Decision {
+    let name = draft.status.run_name.as_deref().unwrap_or("(unnamed)");
     let message = format!(
         "run {name} was not found: it was deleted by somebody else, or removed after it ended (a time to live), \
          so its outcome is not known"
     );
     // The run was live, so what it did before it went is not known: better too careful.
     let failure = Failure { was_execution_failure: true, ..plain(Reason::Unknown, message) };
-    ended(observed, None, failure, now, now)
+    let now = draft.now;
+    ended(draft, None, failure, now)
 }
 
 /// The only write of an execution that never started. Nothing is held, so nothing is left to release.
@@ -211,14 +232,7 @@ pub(super) fn stuck_message(facts: &Facts, reason: Reason) -> String {
     format!("the workflow could not start ({cause}){detail}")
 }
 
-fn ended(
-    observed: &Observed<'_>,
-    facts: Option<&Facts>,
-    failure: Failure,
-    at: Millis,
-    now: Millis,
-) -> Decision {
-    let mut draft = Draft::new(observed, now);
+fn ended(mut draft: Draft<'_>, facts: Option<&Facts>, failure: Failure, at: Millis) -> Decision {
     let took = end(&mut draft, at);
     let ran_for = draft.status.start.map(|_| took);
     if let Some(facts) = facts {
@@ -234,7 +248,8 @@ fn ended(
     );
     draft.audit();
     let failure = fail(&mut draft, failure);
-    draft.moved(Phase::Failed, took, vec![notice::failed(observed.record, &failure)])
+    let notices = vec![notice::failed(draft.observed.record, &failure)];
+    draft.moved(Phase::Failed, took, notices)
 }
 
 /// Stores a failure with its plain-language summary.

@@ -30,6 +30,8 @@ struct Slot {
     since: Millis,
     released: Option<usize>,
     run: Option<(usize, RunState)>,
+    /// Whether the holder launched its run.
+    launched: bool,
 }
 
 pub(super) struct World {
@@ -224,7 +226,7 @@ impl World {
         }
         let foreign_run = slot.run.filter(|(owner, _)| *owner != who && slot.released != Some(*owner));
         if slot.holder.is_some_and(|holder| holder != who)
-            && (foreign_run.is_some() || now - slot.since < 30_000)
+            && (foreign_run.is_some() || slot.launched || now - slot.since < 30_000)
         {
             return StartAnswer::Busy { holder: "somebody".to_owned() };
         }
@@ -235,6 +237,7 @@ impl World {
                 since: now,
                 released: slot.released,
                 run: slot.run,
+                launched: false,
             };
         }
         if let Some((owner, _)) = foreign_run {
@@ -244,7 +247,11 @@ impl World {
         }
         let adopted = slot.run.is_some_and(|(owner, _)| owner == who);
         if !adopted {
+            if slot.launched {
+                return StartAnswer::Vanished;
+            }
             slot.run = Some((who, RunState::Running));
+            slot.launched = true;
             self.executions[who].launches += 1;
         }
         let (_, state) = self.slots[slot_of(who)].run.unwrap();
@@ -259,16 +266,11 @@ impl World {
         slot.token += 1;
         if slot.holder == Some(who) {
             slot.holder = None;
+            slot.launched = false;
             slot.released = Some(who);
         }
         slot.run = slot.run.filter(|(owner, _)| *owner != who);
         ReleaseAnswer::Released
-    }
-
-    /// Somebody removes a run. Not one whose launch is unrecorded: the executor alone could know of it.
-    fn remove(&mut self, target: usize) {
-        let is_recorded = |who: usize| self.executions[who].record.phase() != Some(Phase::Pending);
-        self.slots[target].run = self.slots[target].run.filter(|(owner, _)| !is_recorded(*owner));
     }
 
     pub(super) fn deliver(&mut self, who: usize) {
@@ -305,7 +307,7 @@ impl World {
                     *state = if well { RunState::Succeeded } else { RunState::Failed };
                 }
             }
-            Action::Remove { target } => self.remove(target),
+            Action::Remove { target } => self.slots[target].run = None,
             Action::Delete { who } => {
                 let version = self.executions[who].version;
                 self.store(who, version, |execution| execution.record.deleting = true);
