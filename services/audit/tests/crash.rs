@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{collections::HashMap, path::Path, process::Command, time::Duration};
 
 use evenkeel_audit::{
     log::{Log, Options},
@@ -144,8 +144,10 @@ async fn a_disk_that_takes_no_more_is_reported_and_nothing_acknowledged_is_lost(
 fn a_second_process_on_the_same_log_is_told_what_to_do() {
     let data = tempfile::tempdir().unwrap();
     let first = tokio::runtime::Runtime::new().unwrap().block_on(async { Process::start(data.path(), "") });
-    let second = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel-audit"))
-        .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--plaintext", "--data"])
+    let second = Command::new("timeout")
+        // A second writer that starts after all would serve for ever.
+        .args(["20", env!("CARGO_BIN_EXE_evenkeel-audit"), "--listen", "127.0.0.1:0"])
+        .args(["--admin-listen", "127.0.0.1:0", "--plaintext", "--data"])
         .arg(data.path())
         .output()
         .unwrap();
