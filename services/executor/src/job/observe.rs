@@ -132,7 +132,7 @@ fn failed_task(
         return None;
     }
     let of_pod = pods.iter().find_map(|pod| task_of_pod(pod));
-    of_pod.or_else(|| warnings.iter().rev().find_map(|event| task_of_warning(event)))
+    of_pod.or_else(|| task_of_warnings(warnings))
 }
 
 fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
@@ -198,6 +198,14 @@ fn task_of_whole_pod(name: &str, pod: &Pod) -> Option<FailedTask> {
     let conditions = status.conditions.as_deref().unwrap_or_default();
     let unscheduled = conditions.iter().find(|one| one.type_ == "PodScheduled" && one.status == "False")?;
     task(unscheduled.reason.as_deref().unwrap_or("Unschedulable"), unscheduled.message.as_ref())
+}
+
+/// The newest warning that says something. The kubelet tells "Error: ErrImagePull" in the same second
+/// as the error itself, and that names no image.
+fn task_of_warnings(warnings: &[&Event]) -> Option<FailedTask> {
+    let mut told = warnings.iter().rev().filter_map(|event| task_of_warning(event)).peekable();
+    let newest = told.peek().cloned();
+    told.find(|task| !task.message.starts_with("Error: ")).or(newest)
 }
 
 /// What only events tell: why no pod could be created, a volume not be mounted, an image not be pulled.

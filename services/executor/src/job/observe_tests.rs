@@ -169,3 +169,16 @@ fn a_job_of_somebody_else_has_an_owner_that_is_no_attempt() {
     assert_eq!((found.owner.name.as_str(), found.owner.uid.as_str()), ("wfe-1", "job-j-1"));
     assert_eq!(found.stage, Stage::Live);
 }
+
+#[test]
+fn of_several_warnings_the_newest_that_says_something_is_told() {
+    let job = job(json!({"active": 1}));
+    let pull = warning("Failed", "Failed to pull image \"registry/absent:1\": not found");
+    let bare = warning("Failed", "Error: ErrImagePull");
+    for warnings in [[&pull, &bare], [&bare, &pull]] {
+        let task = facts(&job, &[], &warnings).failed_task.unwrap();
+        assert!(task.message.contains("registry/absent:1"), "{task:?}");
+    }
+    let task = facts(&job, &[], &[&bare]).failed_task.unwrap();
+    assert_eq!((task.cause.as_str(), task.message.as_str()), ("ErrImagePull", "Error: ErrImagePull"));
+}
