@@ -56,7 +56,10 @@ impl Event {
 /// How many events must be in the log for a record. They only ever grow by their end.
 pub fn count(record: &Record) -> usize {
     let status = &record.status;
-    [status.engine.is_some(), status.start.is_some(), record.is_terminal()].into_iter().filter(|due| *due).count()
+    [status.engine.is_some(), status.start.is_some(), record.is_terminal()]
+        .into_iter()
+        .filter(|due| *due)
+        .count()
 }
 
 /// The events that must be in the log for a record, in their order.
