@@ -18,6 +18,15 @@ use serde_json::Value;
 
 use crate::{environment::Environment, wait};
 
+/// Type of the event of a workflow that was chosen.
+pub const SELECTED: &str = "workflowexecution.selection.completed";
+/// Type of the event of a run that went live.
+pub const STARTED: &str = "workflowexecution.execution.started";
+/// Type of the event of a workflow that succeeded.
+pub const COMPLETED: &str = "workflowexecution.workflow.completed";
+/// Type of the event of a workflow that failed.
+pub const FAILED: &str = "workflowexecution.workflow.failed";
+
 /// One event of the audit log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditEvent {
@@ -78,6 +87,11 @@ impl Environment {
     pub async fn audit_events(&self, name: &str) -> anyhow::Result<Vec<AuditEvent>> {
         let (resource_id, namespace) = (name.to_owned(), self.namespace().to_owned());
         self.audit_list(ListEventsRequest { resource_id, namespace, ..ListEventsRequest::default() }).await
+    }
+
+    /// The types of these events.
+    pub async fn recorded(&self, name: &str) -> anyhow::Result<Vec<String>> {
+        Ok(self.audit_events(name).await?.iter().map(|event| event.kind().to_owned()).collect())
     }
 
     /// The whole log.

@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::Output};
 
 use evenkeel_cluster::DEMO_IMAGE;
 use evenkeel_test_kit::{Environment, program};
+use kube::api::DeleteParams;
 use tokio::process::Command;
 
 use crate::support::{LIMIT, SHARED, on_a_node};
@@ -113,7 +114,7 @@ fn what_is_absent_late_or_wrong_has_its_own_exit_code() {
         evenkeel(&environment, &["audit", "verify", "absent"]).await.to(4);
         let rest = ["--param", "SLEEP_SECONDS=600", "--wait", "--wait-timeout", "2s"];
         evenkeel(&environment, &demo("cli-late", "shop/Deployment/cli-late", &rest)).await.to(6);
-        environment.executions().delete("cli-late", &Default::default()).await.unwrap();
+        environment.executions().delete("cli-late", &DeleteParams::default()).await.unwrap();
         evenkeel(&environment, &demo("cli-none", "not-a-target", &[])).await.to(2);
         let came = evenkeel(&environment, &["--kubeconfig", "/absent/kubeconfig", "get"]).await;
         assert!(came.stderr.contains("/absent/kubeconfig"), "{}", came.stderr);

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use evenkeel_api::WorkflowExecution;
 use evenkeel_core::target::run_name;
-use evenkeel_test_kit::{Environment, wait};
+use evenkeel_test_kit::{
+    Environment,
+    evidence::{FAILED, SELECTED, STARTED},
+    wait,
+};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt as _, api::DeleteParams, runtime::conditions::is_pod_running};
 
-use crate::support::{
-    FAILED, Failure, LIMIT, SELECTED, SHARED, STARTED, check_failure, check_record, failure, on_a_node, pods,
-};
+use crate::support::{Failure, LIMIT, SHARED, check_failure, check_record, failure, on_a_node, pods};
 
 /// Applies an execution that would take ten minutes, and waits until its container runs.
 async fn running(environment: &Environment, name: &str) -> (WorkflowExecution, Pod) {

@@ -1,15 +1,18 @@
-//! Secrets and ConfigMaps that a workflow needs.
+//! What a workflow needs in its namespace: Secrets, ConfigMaps and a ServiceAccount.
 
 use evenkeel_api::{Dependencies, NameRef};
+use evenkeel_core::target::run_name;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, api::PostParams};
+use kube::{Api, ResourceExt as _, api::PostParams};
 use serde_json::json;
 
-use crate::support::{FAILED, LIMIT, SELECTED, SHARED, check_record, failure, log, on_a_node, said};
+use evenkeel_test_kit::evidence::{FAILED, SELECTED};
 
-fn needs(secrets: &[&str], config_maps: &[&str]) -> Option<Dependencies> {
+use crate::support::{LIMIT, SHARED, check_record, failure, log, on_a_node, said};
+
+fn needs(secrets: &[&str], config_maps: &[&str]) -> Dependencies {
     let refs = |names: &[&str]| names.iter().map(|name| NameRef { name: (*name).to_owned() }).collect();
-    Some(Dependencies { secrets: refs(secrets), config_maps: refs(config_maps) })
+    Dependencies { secrets: refs(secrets), config_maps: refs(config_maps) }
 }
 
 #[test]
@@ -26,7 +29,7 @@ fn dependencies_are_mounted_whatever_their_names_and_never_shown() {
         maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap()).await.unwrap();
         let mut execution = environment.execution("needy", "shop/Deployment/needy", &[]);
         execution.spec.workflow_ref.dependencies =
-            needs(&["tls.example.com", "tls-example-com"], &["settings"]);
+            Some(needs(&["tls.example.com", "tls-example-com"], &["settings"]));
         environment.apply(&execution).await.unwrap();
         let ended = environment.phase("needy", "Completed", LIMIT).await.unwrap();
         let printed = log(&environment, &ended).await;
@@ -43,22 +46,33 @@ fn dependencies_are_mounted_whatever_their_names_and_never_shown() {
 }
 
 #[test]
-fn a_missing_secret_fails_before_anything_ran_and_is_named() {
+fn what_a_workflow_needs_and_is_not_there_is_named_before_anything_is_made() {
     on_a_node(async {
         let environment = SHARED.get().await.unwrap();
-        let mut execution = environment.execution("no-secret", "shop/Deployment/no-secret", &[]);
-        execution.spec.workflow_ref.dependencies = needs(&["absent-secret"], &["absent-map"]);
-        environment.apply(&execution).await.unwrap();
-        let ended = environment.settled("no-secret", LIMIT).await.unwrap();
-        let details = failure(&ended);
-        assert_eq!(details.reason, "ConfigurationError", "{details:?}");
-        assert!(!details.was_execution_failure);
-        assert!(details.message.contains("absent-secret"), "secrets are told first: {details:?}");
-        assert!(["True", "False"].contains(&said(&ended, "ExecutionCreated").0));
-        let events = environment.audit_events("no-secret").await.unwrap();
-        assert_eq!(events.last().unwrap().kind(), FAILED);
-        if said(&ended, "ExecutionCreated").0 == "False" {
+        let mut no_secret = environment.execution("no-secret", "shop/Deployment/no-secret", &[]);
+        no_secret.spec.workflow_ref.dependencies = Some(needs(&["absent-secret"], &["absent-map"]));
+        let mut no_map = environment.execution("no-map", "shop/Deployment/no-map", &[]);
+        no_map.spec.workflow_ref.dependencies = Some(needs(&[], &["absent-map"]));
+        let mut no_account = environment.execution("no-account", "shop/Deployment/no-account", &[]);
+        no_account.spec.workflow_ref.service_account_name = Some("absent-account".to_owned());
+        for (execution, absent) in
+            [(no_secret, "absent-secret"), (no_map, "absent-map"), (no_account, "absent-account")]
+        {
+            environment.apply(&execution).await.unwrap();
+            let ended = environment.settled(&execution.name_any(), LIMIT).await.unwrap();
+            let details = failure(&ended);
+            assert_eq!(
+                (details.reason.as_str(), details.was_execution_failure),
+                ("ConfigurationError", false)
+            );
+            assert!(details.message.contains(absent), "{details:?}");
+            assert!(details.message.contains(environment.execution_namespace()), "{details:?}");
+            assert_eq!(said(&ended, "ExecutionCreated"), ("False", "ExecutionCreationFailed"));
+            assert_eq!(said(&ended, "ExecutionComplete"), ("absent", ""));
             check_record(&environment, &ended, &[SELECTED, FAILED]).await;
+            let run = run_name(&execution.spec.target_resource);
+            assert!(environment.jobs().get_opt(&run).await.unwrap().is_none());
+            environment.told(&ended, &["WorkflowValidationFailed"], LIMIT).await.unwrap();
         }
     });
 }

@@ -2,14 +2,16 @@
 
 use evenkeel_api::ExecutionConfig;
 use evenkeel_core::target::run_name;
-use evenkeel_test_kit::{Environment, evidence::holds};
+use evenkeel_test_kit::{
+    Environment,
+    evidence::{COMPLETED, FAILED, SELECTED, STARTED, holds},
+};
 use k8s_openapi::api::core::v1::LimitRange;
 use kube::{Api, api::PostParams};
 use serde_json::json;
 
 use crate::support::{
-    COMPLETED, FAILED, Failure, LIMIT, SELECTED, SHARED, STARTED, check_failure, check_record, check_times,
-    log, on_a_node, said,
+    Failure, LIMIT, SHARED, check_failure, check_record, check_times, log, on_a_node, said,
 };
 
 #[test]

@@ -1,7 +1,11 @@
 //! A namespace that is full: refused at once where the run itself counts, given up where only its
 //! pods do.
 
-use evenkeel_test_kit::{Environment, wait};
+use evenkeel_test_kit::{
+    Environment,
+    evidence::{FAILED, SELECTED, STARTED},
+    wait,
+};
 use k8s_openapi::{api::core::v1::ResourceQuota, apimachinery::pkg::api::resource::Quantity};
 use kube::{
     Api,
@@ -9,9 +13,7 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::support::{
-    FAILED, Failure, LIMIT, SELECTED, STARTED, check_failure, check_record, failure, on_a_node, options, said,
-};
+use crate::support::{Failure, LIMIT, check_failure, check_record, failure, on_a_node, options, said};
 
 /// Lets nothing of this resource into the execution namespace.
 async fn forbid(environment: &Environment, resource: &str) {

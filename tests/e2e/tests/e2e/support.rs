@@ -4,8 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use evenkeel_api::{FailureDetails, WorkflowExecution};
 use evenkeel_cluster::Tier;
+use evenkeel_core::target::run_name;
 use evenkeel_kit::trace::{Carrier, TRACEPARENT_ANNOTATION};
-use evenkeel_test_kit::{Environment, Options, Shared, evidence::condition, run};
+use evenkeel_test_kit::{
+    Environment, Options, Shared,
+    evidence::{AuditEvent, FAILED, condition},
+    run,
+};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt as _,
@@ -14,11 +19,6 @@ use kube::{
 
 /// Longest that anything here may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
-
-pub(crate) const SELECTED: &str = "workflowexecution.selection.completed";
-pub(crate) const STARTED: &str = "workflowexecution.execution.started";
-pub(crate) const COMPLETED: &str = "workflowexecution.workflow.completed";
-pub(crate) const FAILED: &str = "workflowexecution.workflow.failed";
 
 /// For tests whose targets are their own.
 pub(crate) static SHARED: Shared = Shared::new(options);
@@ -106,7 +106,7 @@ pub(crate) fn check_times(execution: &WorkflowExecution) {
 pub(crate) async fn check_record(environment: &Environment, execution: &WorkflowExecution, kinds: &[&str]) {
     let name = execution.name_any();
     let events = environment.audit_events(&name).await.unwrap();
-    assert_eq!(events.iter().map(|event| event.kind()).collect::<Vec<_>>(), kinds, "events of {name}");
+    assert_eq!(events.iter().map(AuditEvent::kind).collect::<Vec<_>>(), kinds, "events of {name}");
     let ids: BTreeSet<&str> = events.iter().map(|event| event.text("event_id")).collect();
     assert_eq!(ids.len(), events.len(), "every event has an id of its own");
     let trace = trace_id(execution);
@@ -133,7 +133,7 @@ pub(crate) fn trace_id(execution: &WorkflowExecution) -> String {
 
 /// The pods of an execution.
 pub(crate) async fn pods(environment: &Environment, execution: &WorkflowExecution) -> Vec<Pod> {
-    let of = format!("kubernaut.ai/workflow-execution={}", execution.name_any());
+    let of = format!("batch.kubernetes.io/job-name={}", run_name(&execution.spec.target_resource));
     environment.pods().list(&ListParams::default().labels(&of)).await.unwrap().items
 }
 

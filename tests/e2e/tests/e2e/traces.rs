@@ -1,9 +1,13 @@
 //! One trace, from the applied object to the pod, fetched back from a real Jaeger.
 
 use evenkeel_cluster::Jaeger;
-use evenkeel_test_kit::{Environment, traces};
+use evenkeel_test_kit::{
+    Environment,
+    evidence::{COMPLETED, SELECTED, STARTED},
+    traces,
+};
 
-use crate::support::{COMPLETED, LIMIT, SELECTED, STARTED, check_record, log, on_a_node, options, trace_id};
+use crate::support::{LIMIT, check_record, log, on_a_node, options, trace_id};
 
 #[test]
 fn the_trace_of_an_execution_is_whole_and_reaches_the_pod() {

@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::Stdio};
 
 use evenkeel_cluster::tools::{self, Tool};
 use evenkeel_test_kit::{Environment, Options, Service, run};
+use kube::api::ListParams;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -76,7 +77,7 @@ fn grpcurl_with_a_token_runs_cancels_and_releases_a_workflow() {
         let manifest: Value = serde_json::from_str(explained["manifests"][0].as_str().unwrap()).unwrap();
         assert_eq!((&manifest["kind"], &manifest["spec"]["suspend"]), (&json!("Job"), &json!(true)));
         assert_eq!(explained.get("problems"), None, "{explained}");
-        assert!(environment.jobs().list(&Default::default()).await.unwrap().items.is_empty());
+        assert!(environment.jobs().list(&ListParams::default()).await.unwrap().items.is_empty());
 
         let mut watch = Watch::begin(&grpcurl);
         watch.until(|answer| answer.get("synced").is_some()).await;
@@ -94,7 +95,7 @@ fn grpcurl_with_a_token_runs_cancels_and_releases_a_workflow() {
         watch.until(|answer| answer["execution"]["state"] == "EXECUTION_STATE_GONE").await;
         let lock = grpcurl.call("GetTarget", &json!({"target": TARGET})).await["target"].clone();
         assert_eq!((lock.get("holder"), &lock["releasedUid"]), (None, &json!("by-hand-1")), "{lock}");
-        assert!(environment.jobs().list(&Default::default()).await.unwrap().items.is_empty());
+        assert!(environment.jobs().list(&ListParams::default()).await.unwrap().items.is_empty());
     });
 }
 

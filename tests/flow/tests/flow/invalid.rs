@@ -2,7 +2,11 @@
 
 use evenkeel_api::{ExecutionConfig, WorkflowExecution};
 use evenkeel_kit::trace::TRACEPARENT_ANNOTATION;
-use evenkeel_test_kit::{Environment, evidence::condition, run};
+use evenkeel_test_kit::{
+    Environment,
+    evidence::{AuditEvent, FAILED, SELECTED, condition},
+    run,
+};
 use futures::future::join_all;
 use kube::{
     Api, ResourceExt as _,
@@ -10,7 +14,7 @@ use kube::{
     core::ApiResource,
 };
 
-use crate::support::{FAILED, LIMIT, SELECTED, Stage, options};
+use crate::support::{LIMIT, Stage, options};
 
 /// What is wrong, the reason it fails for, and words that it is told with.
 type Case = (fn(&mut WorkflowExecution), &'static str, &'static [&'static str]);
@@ -90,7 +94,7 @@ async fn check(environment: &Environment, number: usize, (spoil, reason, words):
     assert_eq!(condition(&ended, "ExecutionCreated").unwrap().status, "False");
     assert_eq!((&status.start_time, &status.execution_ref), (&None, &None));
     let events = environment.audit_events(&name).await.unwrap();
-    let kinds: Vec<&str> = events.iter().map(|event| event.kind()).collect();
+    let kinds: Vec<&str> = events.iter().map(AuditEvent::kind).collect();
     assert!(kinds == [FAILED] || kinds == [SELECTED, FAILED], "{kinds:?}");
     let recorded = if *reason == "UnsupportedEngine" { "Unknown" } else { reason };
     assert_eq!(events.last().unwrap().body["event_data"]["failure_reason"], recorded);

@@ -4,17 +4,16 @@ use evenkeel_cluster::Cluster;
 use evenkeel_core::target::run_name;
 use evenkeel_test_kit::{
     Environment, Service,
-    evidence::{condition, holds},
+    evidence::{COMPLETED, FAILED, SELECTED, STARTED, condition, holds},
     run, wait,
 };
-use kube::ResourceExt as _;
+use kube::{ResourceExt as _, api::DeleteParams};
 use tokio::task::spawn_blocking;
 
-use crate::support::{COMPLETED, FAILED, LIMIT, SELECTED, STARTED, Stage, options};
+use crate::support::{LIMIT, Stage, options};
 
 async fn check_record(environment: &Environment, name: &str, expected: &[&str]) {
-    let events = environment.audit_events(name).await.unwrap();
-    assert_eq!(events.iter().map(|event| event.kind()).collect::<Vec<_>>(), expected, "events of {name}");
+    assert_eq!(environment.recorded(name).await.unwrap(), expected, "events of {name}");
 }
 
 /// Checks that the log has no gap and no event twice.
@@ -69,7 +68,7 @@ fn a_deleted_execution_stays_until_the_log_has_its_events() {
         let execution = stage.execution("leaving", "shop/Deployment/leaving", &[("SLEEP_SECONDS", "600")]);
         stage.apply(&execution).await.unwrap();
         stage.phase("leaving", "Running", LIMIT).await.unwrap();
-        stage.executions().delete("leaving", &Default::default()).await.unwrap();
+        stage.executions().delete("leaving", &DeleteParams::default()).await.unwrap();
         wait::until_gone(&stage.jobs(), &run_name("shop/Deployment/leaving"), LIMIT).await.unwrap();
         let told = |it: &evenkeel_api::WorkflowExecution| {
             condition(it, "AuditRecorded").is_some_and(|it| it.status == "False")

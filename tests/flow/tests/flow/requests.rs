@@ -175,6 +175,9 @@ fn what_is_no_message_or_no_method_is_refused_with_a_reason() {
     });
 }
 
+/// A field of an event, and what makes it wrong.
+type Spoilt = (&'static str, fn(&mut Event));
+
 /// Sends a body as it is, and gives the status of the answer.
 async fn send(environment: &Environment, path: &str, body: &[u8]) -> Status {
     let connection =
@@ -209,7 +212,7 @@ fn the_log_refuses_what_is_no_event_and_names_the_field() {
             event_data_json: r#"{"event_type":"test.thing.done"}"#.into(),
             ..Event::default()
         };
-        let cases: [(&str, fn(&mut Event)); 6] = [
+        let cases: &[Spoilt] = &[
             ("event_id", |event| event.event_id = "1".into()),
             ("version", |event| event.version = "2.0".into()),
             ("event_type", |event| event.event_type = String::new()),

@@ -12,11 +12,6 @@ use tonic::{Code, Status};
 /// Longest that anything here may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-pub(crate) const SELECTED: &str = "workflowexecution.selection.completed";
-pub(crate) const STARTED: &str = "workflowexecution.execution.started";
-pub(crate) const COMPLETED: &str = "workflowexecution.workflow.completed";
-pub(crate) const FAILED: &str = "workflowexecution.workflow.failed";
-
 /// An executor alone, whose callers must leave nothing behind.
 pub(crate) static EXECUTOR: Shared =
     Shared::new(|| Options::default().without(Service::Controller).without(Service::Audit));
