@@ -97,15 +97,16 @@ impl Coded for Refusal {
 
 impl Policy {
     /// Establishes who calls `path`. A bearer token wins over a certificate, so that a client
-    /// which must present some certificate can still act as somebody else.
+    /// which must present some certificate can still act as somebody else. Where tokens are not
+    /// accepted, one that comes along with a certificate is left alone.
     async fn authenticate(&self, credentials: Credentials, path: &str) -> Result<Caller, Refusal> {
+        if let (Some(token), Some(reviewer)) = (&credentials.token, &self.tokens) {
+            return reviewer.review(token, path).await.map(|name| Caller { name });
+        }
         match (credentials.token, credentials.common_name) {
-            (Some(token), _) => {
-                let reviewer = self.tokens.as_ref().ok_or(Refusal::TokensNotAccepted)?;
-                reviewer.review(&token, path).await.map(|name| Caller { name })
-            }
-            (None, Some(name)) if self.allowed_clients.contains(&name) => Ok(Caller { name }),
-            (None, Some(name)) => Err(Refusal::UnknownClient(name)),
+            (Some(_), None) => Err(Refusal::TokensNotAccepted),
+            (_, Some(name)) if self.allowed_clients.contains(&name) => Ok(Caller { name }),
+            (_, Some(name)) => Err(Refusal::UnknownClient(name)),
             (None, None) if self.plaintext => Ok(Caller { name: "loopback".to_owned() }),
             (None, None) => Err(Refusal::NoCredentials),
         }

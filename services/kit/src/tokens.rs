@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec, UserInfo},
     authorization::v1::{NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
@@ -38,14 +37,6 @@ impl TokenReviewer {
     /// subjectaccessreviews.
     pub fn new(client: Client) -> Self {
         Self { client, audiences: None, allowed: Arc::default() }
-    }
-
-    /// Reviews with the identity that the environment gives this process: `KUBECONFIG`, or the
-    /// ServiceAccount of its pod. For services that know nothing else of Kubernetes.
-    pub async fn from_environment() -> anyhow::Result<Self> {
-        let client =
-            Client::try_default().await.context("find a Kubernetes API server to check tokens with")?;
-        Ok(Self::new(client))
     }
 
     /// The user whose token this is, if it may post to `path`. Only permissions are remembered;
