@@ -25,6 +25,10 @@ pub enum Action {
     /// It stands still while another process of the service takes its place, and goes on when
     /// everything is over.
     Takeover,
+    /// It stands still in a start, while another attempt asks another process for the target.
+    Rival,
+    /// It stands still in a start, while another process releases the attempt.
+    Release,
 }
 
 /// Where on the path of an execution.
@@ -43,7 +47,8 @@ pub enum Place {
     Anywhere(u32),
 }
 
-/// The effects of the services, and which occurrences of them are on the path of one execution.
+/// The effects of the services, and which occurrences of them are on the path of one execution. Of
+/// the two locks that a start reads or writes to be sure, the second names the run that goes live.
 const EFFECTS: [(Service, &str, &[u32]); 14] = [
     (Service::Controller, "finalizer", &[1]),
     (Service::Controller, "start", &[1]),
@@ -64,6 +69,9 @@ const EFFECTS: [(Service, &str, &[u32]); 14] = [
 /// The effect that only an execution which is cancelled has.
 const CANCEL: &str = "cancel";
 
+/// The effects of a start, in order.
+const START: [(&str, u32); 5] = [("verify", 1), ("lease", 1), ("create", 1), ("verify", 2), ("golive", 1)];
+
 impl Fault {
     /// Every fault there is.
     pub fn all() -> Vec<Self> {
@@ -72,7 +80,23 @@ impl Fault {
         });
         let anywhere =
             Service::ALL.map(|service| Self { service, action: Action::Kill, place: Place::Anywhere(4) });
-        at_points.chain(anywhere).collect()
+        let in_starts = [Action::Rival, Action::Release].into_iter().flat_map(|action| {
+            START.into_iter().flat_map(move |(effect, time)| {
+                let place = move |after| Place::Point { effect, after, time };
+                [false, true].map(|after| Self { service: Service::Executor, action, place: place(after) })
+            })
+        });
+        at_points.chain(anywhere).chain(in_starts).collect()
+    }
+
+    /// Whether it is about attempts that compete, and not about one execution.
+    pub fn is_about_rivals(&self) -> bool {
+        matches!(self.action, Action::Rival | Action::Release)
+    }
+
+    /// Whether the run is live when the service stands still here.
+    pub fn is_when_live(&self) -> bool {
+        matches!(self.place, Place::Point { effect: "golive", after: true, .. })
     }
 
     /// Whether its execution is cancelled while it runs.
@@ -100,6 +124,8 @@ impl Fault {
             Action::Kill => "kill",
             Action::Pause => "pause",
             Action::Takeover => "takeover",
+            Action::Rival => "rival",
+            Action::Release => "release",
         };
         let place = match self.place {
             Place::Point { time, .. } => format!("{}-{time}", self.point()),
@@ -144,6 +170,8 @@ impl fmt::Display for Fault {
             Action::Kill => "killed",
             Action::Pause => "paused",
             Action::Takeover => "paused, another takes over",
+            Action::Rival => "paused, a rival asks",
+            Action::Release => "paused, released meanwhile",
         };
         f.pad(&format!("{place}, {action}"))
     }

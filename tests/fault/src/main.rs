@@ -3,7 +3,7 @@
 use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
-use evenkeel_test_fault::{cluster, fault::Fault, schedule::Schedule, seed, table};
+use evenkeel_test_fault::{cluster, fault::Fault, schedule::Schedule, seed, table, verdict::Verdict};
 
 /// Kills and pauses services around every effect they have, and shows what became of it.
 #[derive(Parser)]
@@ -56,13 +56,15 @@ async fn schedule(cluster: &evenkeel_cluster::Cluster, seed: u64) -> bool {
     let seconds = begun.elapsed().as_secs_f32();
     let name = format!("random schedule, seed {seed}");
     match played {
-        Ok(verdicts) if verdicts.iter().all(|verdict| verdict.is_good()) => {
+        Ok(verdicts) if verdicts.iter().all(Verdict::is_good) => {
             println!("{name}: {} executions, all as they must be, {seconds:.1} s", verdicts.len());
             return true;
         }
         Ok(verdicts) => {
             println!("{name}: NOT AS IT MUST BE, {seconds:.1} s");
-            verdicts.iter().for_each(|verdict| println!("    {verdict}"));
+            for verdict in &verdicts {
+                println!("    {verdict}");
+            }
         }
         Err(error) => println!("{name}: NOT AS IT MUST BE, {seconds:.1} s\n    {error:#}"),
     }

@@ -17,6 +17,7 @@ use tonic::Code;
 use crate::{
     fault::{Action, Fault, Place},
     lane::{Lane, START_TIMEOUT},
+    rival,
     verdict::{Ending, Verdict, judge},
 };
 
@@ -33,6 +34,9 @@ const SPREAD_MILLIS: u64 = 700;
 
 /// Plays a fault to its end and judges what became of the execution.
 pub async fn play(lane: &Lane, fault: &Fault, seed: u64) -> anyhow::Result<Verdict> {
+    if fault.is_about_rivals() {
+        return rival::play(lane, fault).await;
+    }
     let process = lane.environment.service(fault.service);
     process.stop().await?;
     lane.start(fault.service, &fault.failpoint()).await?;
@@ -110,7 +114,7 @@ async fn strike(lane: &Lane, fault: &Fault, seed: u64, over: watch::Receiver<boo
             process.resume();
             Ok(())
         }
-        (Action::Takeover, _) => {
+        _ => {
             reached(process.paused(LIMIT), over.clone()).await?;
             take_over(lane, process, over).await
         }

@@ -73,7 +73,11 @@ impl Row {
         let Self { fault, played, seconds } = self;
         match played {
             Ok(verdict) => {
-                let audit = if verdict.audit.is_empty() { "exact" } else { "WRONG" };
+                let audit = match verdict.audit.len() {
+                    0 if fault.is_about_rivals() => "(none)",
+                    0 => "exact",
+                    _ => "WRONG",
+                };
                 let left = if verdict.leftovers.is_empty() { "none" } else { "SOME" };
                 let Verdict { launches, phase, .. } = verdict;
                 let line =

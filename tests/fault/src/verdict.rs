@@ -17,7 +17,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::lane::Lane;
+use crate::{
+    fault::{Action, Fault},
+    lane::Lane,
+};
 
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -55,9 +58,11 @@ impl Ending {
 pub struct Verdict {
     /// How many runs went live for it.
     pub launches: usize,
+    /// How many should have.
+    pub wanted: usize,
     /// The phase it ended in.
     pub phase: String,
-    /// Whether that is the phase it should have ended in.
+    /// Whether that is how it should have ended.
     pub ended_well: bool,
     /// What is wrong with its record.
     pub audit: Vec<String>,
@@ -68,13 +73,13 @@ pub struct Verdict {
 impl Verdict {
     /// Whether everything is as it must be.
     pub fn is_good(&self) -> bool {
-        self.launches == 1 && self.ended_well && self.audit.is_empty() && self.leftovers.is_empty()
+        self.launches == self.wanted && self.ended_well && self.audit.is_empty() && self.leftovers.is_empty()
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} launches, {}", self.launches, self.phase)?;
+        write!(f, "{} launches of {}, {}", self.launches, self.wanted, self.phase)?;
         self.audit.iter().chain(&self.leftovers).try_for_each(|problem| write!(f, "; {problem}"))
     }
 }
@@ -87,6 +92,7 @@ pub async fn judge(lane: &Lane, endings: &[Ending]) -> anyhow::Result<Vec<Verdic
     let verdict = |ending: &Ending| {
         anyhow::Ok(Verdict {
             launches: lane.launches.of(&ending.uid)?,
+            wanted: 1,
             phase: ending.phase.clone(),
             ended_well: ending.phase == ending.wanted,
             audit: record_problems(&log, ending),
@@ -94,6 +100,33 @@ pub async fn judge(lane: &Lane, endings: &[Ending]) -> anyhow::Result<Vec<Verdic
         })
     };
     endings.iter().map(verdict).collect()
+}
+
+/// Judges two attempts on one target, by uid and by how their starts were answered. What is left of
+/// them is not looked at: they have not been released yet.
+pub async fn judge_rivals(
+    lane: &Lane,
+    attempts: [(&String, &Result<(), String>); 2],
+    fault: &Fault,
+) -> anyhow::Result<Verdict> {
+    catch_up(lane).await?;
+    let launches = [lane.launches.of(attempts[0].0)?, lane.launches.of(attempts[1].0)?];
+    let told = attempts.map(|(_, answer)| answer.as_ref().map_or_else(String::as_str, |()| "started"));
+    let is_told_right = |which: usize| (launches[which] == 1) == attempts[which].1.is_ok();
+    let (wanted, ended_well) = match fault.action {
+        Action::Rival => (1, is_told_right(0) && is_told_right(1)),
+        // A start that comes late to its own release may be told anything but success.
+        _ => (usize::from(fault.is_when_live()), attempts[0].1.is_err()),
+    };
+    let phase = match launches {
+        [1, 0] => "first ran",
+        [0, 1] => "second ran",
+        [0, 0] => "none ran",
+        _ => "both ran",
+    };
+    let audit = if ended_well { Vec::new() } else { vec![format!("they were told {told:?}")] };
+    let launches = launches.into_iter().sum();
+    Ok(Verdict { launches, wanted, phase: phase.to_owned(), ended_well, audit, leftovers: Vec::new() })
 }
 
 /// Waits until everything that went live before this has been counted: a live Job that is made now
@@ -116,7 +149,7 @@ async fn catch_up(lane: &Lane) -> anyhow::Result<()> {
 }
 
 /// Jobs, pods and held locks. Nothing of them may be there once all executions are gone.
-async fn leftovers(environment: &Environment) -> anyhow::Result<Vec<String>> {
+pub async fn leftovers(environment: &Environment) -> anyhow::Result<Vec<String>> {
     let all = ListParams::default();
     let jobs = environment.jobs().list(&all).await?;
     let pods = environment.pods().list(&all).await?;

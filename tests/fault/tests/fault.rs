@@ -7,13 +7,14 @@ use evenkeel_test_fault::{
     fault::{Action, Fault},
     schedule::Schedule,
     seed, table,
+    verdict::Verdict,
 };
 
 /// Killed before and after every effect, and replaced while it stands still just after each.
 fn matters_most(fault: &Fault) -> bool {
     match fault.action {
         Action::Kill => true,
-        Action::Takeover => fault.is_after(),
+        Action::Takeover | Action::Rival | Action::Release => fault.is_after(),
         Action::Pause => false,
     }
 }
@@ -32,5 +33,5 @@ async fn executions_on_shared_targets_run_once_under_faults_at_random_moments() 
     let again = format!("repeat it with {}={seed}", seed::VARIABLE);
     let verdicts = Schedule::of(seed).play(&cluster.kubeconfig_path()).await;
     let verdicts = verdicts.unwrap_or_else(|error| unreachable!("{again}: {error:#}"));
-    assert!(verdicts.iter().all(|verdict| verdict.is_good()), "{again}: {verdicts:#?}");
+    assert!(verdicts.iter().all(Verdict::is_good), "{again}: {verdicts:#?}");
 }
