@@ -66,7 +66,6 @@ impl Environment {
         teardown::reap(&repository);
         let name = format!("t-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let directory = repository.file(layout::TESTS).join(&name);
-        fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
         let passing = options.kubeconfig.is_some();
         let place = match options.kubeconfig {
             Some(kubeconfig) => Place { kubeconfig, cluster: None, requests: options.requests },
@@ -90,6 +89,8 @@ impl Environment {
             settings: options.settings,
             traces: options.traces,
         };
+        fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+        record.write(&directory)?;
         let environment = Self::open(repository, directory, record, Some(ports.guard)).await?;
         environment.install().await?;
         for service in options.services {
@@ -106,8 +107,6 @@ impl Environment {
         record: Record,
         ports: Option<TcpListener>,
     ) -> anyhow::Result<Self> {
-        tls::install_provider();
-        record.write(&directory)?;
         let client = client(&record.kubeconfig).await?;
         let authority = Authority::open(&directory.join("pki"))?;
         let requests = record.requests.as_deref().map(|path| Requests::since_now(path, &record.namespace));

@@ -2,11 +2,11 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use evenkeel_cluster::{
     Jaeger, Tier,
     tools::{self, Tool},
@@ -118,6 +118,7 @@ async fn open(repository: &Repository, place: Place, jaeger: &Jaeger) -> anyhow:
         settings,
         traces: Some(jaeger.otlp_endpoint()),
     };
+    record.write(&directory)?;
     Environment::open(repository.clone(), directory, record, guard).await
 }
 
@@ -136,6 +137,10 @@ async fn token(environment: &Environment) -> anyhow::Result<String> {
 pub(super) async fn restart(repository: &Repository, service: Service) -> anyhow::Result<()> {
     let _lock = lock(repository)?;
     let begun = Instant::now();
+    let directory = repository.file(DIRECTORY);
+    let mut record = kept(&directory)?;
+    env_file::update(&mut record.settings);
+    record.write(&directory)?;
     let environment = opened(repository).await?;
     let process = environment.service(service);
     begin_again(process).await?;
@@ -157,10 +162,12 @@ async fn begin_again(process: &ServiceProcess) -> anyhow::Result<()> {
 /// The kept environment, without starting anything.
 pub(super) async fn opened(repository: &Repository) -> anyhow::Result<Environment> {
     let directory = repository.file(DIRECTORY);
-    let mut record = Record::read(&directory).context("nothing is up: run `make up` first")?;
-    ensure!(record.keep, "{} is not an environment for people", directory.display());
-    env_file::update(&mut record.settings);
+    let record = kept(&directory)?;
     Environment::open(repository.clone(), directory, record, None).await
+}
+
+fn kept(directory: &Path) -> anyhow::Result<Record> {
+    Record::read(directory).filter(|record| record.keep).context("nothing is up: run `make up` first")
 }
 
 /// Ends everything, also after a crash: from what the directories say alone.
