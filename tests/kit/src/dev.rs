@@ -8,6 +8,7 @@ mod audit;
 mod demo;
 mod env_file;
 mod findings;
+mod pod_logs;
 mod render;
 mod scene;
 mod status;

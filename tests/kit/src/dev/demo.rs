@@ -10,14 +10,12 @@ use evenkeel_api::WorkflowExecution;
 use evenkeel_cluster::Tier;
 use evenkeel_kit::trace::TRACEPARENT_ANNOTATION;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    Api, ResourceExt as _,
-    api::{ListParams, LogParams},
-};
+use kube::{Api, ResourceExt as _};
 
 use super::{
     audit,
     findings::Findings,
+    pod_logs::PodLogs,
     render::{self, Tone, heading, paint},
     scene::{Scene, phase_of},
     up::{self, Up},
@@ -36,6 +34,7 @@ pub(super) async fn run(repository: &Repository, begun: Instant) -> anyhow::Resu
         what_is_not_real(&up.tier.1);
         StandIn::begin(pods(&up))
     });
+    let pod_logs = PodLogs::follow(pods(&up));
     let mut findings = Findings::default();
     Scene::clear(&up.environment).await?;
     let scene = Scene::new(&up.environment);
@@ -45,16 +44,15 @@ pub(super) async fn run(repository: &Repository, begun: Instant) -> anyhow::Resu
     up.environment.apply(&scene.succeeds).await?;
     up.environment.apply(&scene.fails).await?;
     let followed = scene.follow(&up.environment).await;
-    if let Some(seen) = findings.keep("the executions came to their ends", followed) {
-        let of = |execution: &WorkflowExecution| {
-            seen.get(&execution.name_any()).cloned().unwrap_or_else(|| execution.clone())
-        };
-        let (succeeded, failed, late) = (of(&scene.succeeds), of(&scene.fails), of(&scene.late));
-        refusal(&mut findings, &scene, &late);
-        logs(&mut findings, &up, &succeeded, &failed).await;
-        failure(&mut findings, &succeeded, &failed);
-        trace(&mut findings, &up, &succeeded).await;
-        record(&mut findings, &up, &succeeded, &failed).await;
+    if let Some(told) = findings.keep("the executions came to their ends", followed) {
+        let (succeeded, failed) = (told.last(&scene.succeeds), told.last(&scene.fails));
+        refusal(&mut findings, told.refusal.as_deref(), told.last(&scene.late), succeeded);
+        if up.tier.0 == Tier::Node {
+            logs(&mut findings, &pod_logs, succeeded, failed).await;
+        }
+        failure(&mut findings, succeeded, failed);
+        trace(&mut findings, &up, succeeded).await;
+        record(&mut findings, &up, succeeded, failed).await;
     }
     let code = findings.conclude();
     println!(
@@ -89,41 +87,39 @@ fn cast(scene: &Scene) -> Vec<Vec<String>> {
     rows
 }
 
-fn refusal(findings: &mut Findings, scene: &Scene, late: &WorkflowExecution) {
-    heading(&format!("{} asked for a busy target", late.name_any()));
-    let message = scene.holder_message(late);
-    println!("  {}: {}", phase_of(late), message.as_deref().unwrap_or("(it says nothing about the holder)"));
-    let claim =
-        format!("{} did not run, and names {} as the holder", late.name_any(), scene.succeeds.name_any());
-    let ran = late.status.as_ref().is_some_and(|status| status.start_time.is_some());
-    findings.note(claim, message.is_some() && !ran, format!("{:?}", late.status));
+fn refusal(
+    findings: &mut Findings,
+    message: Option<&str>,
+    late: &WorkflowExecution,
+    holder: &WorkflowExecution,
+) {
+    let (name, holder_name) = (late.name_any(), holder.name_any());
+    heading(&format!("{name} asked for a busy target"));
+    println!("  {}", message.unwrap_or("(it said nothing about the holder)"));
+    let claim = format!("{name} named {holder_name} as the holder, and did not run beside it");
+    let start = late.status.as_ref().and_then(|status| status.start_time.as_ref());
+    let end = holder.status.as_ref().and_then(|status| status.completion_time.as_ref());
+    let beside = start.is_some_and(|start| end.is_none_or(|end| start < end));
+    findings.note(claim, message.is_some() && !beside, format!("{:?}", late.status));
 }
 
-async fn logs(findings: &mut Findings, up: &Up, succeeded: &WorkflowExecution, failed: &WorkflowExecution) {
-    if up.tier.0 == Tier::ControlPlane {
-        return;
-    }
+async fn logs(
+    findings: &mut Findings,
+    logs: &PodLogs,
+    succeeded: &WorkflowExecution,
+    failed: &WorkflowExecution,
+) {
     for (execution, expected) in [(succeeded, "remediated"), (failed, "told to end with code 7")] {
         heading(&format!("The log of the pod of {}", execution.name_any()));
-        let claim = format!("the pod of {} ran and knew its target and trace", execution.name_any());
-        let Some(text) = findings.keep(claim, log(up, execution).await) else { continue };
+        let run = execution.status.as_ref().and_then(|status| status.execution_ref.as_ref());
+        let claim = format!("the pod of {} ran", execution.name_any());
+        let read = logs.of(run.map_or("", |run| &run.name)).await;
+        let Some(text) = findings.keep(claim, read) else { continue };
         render::quote(&text);
         let words = [expected, &execution.spec.target_resource, &trace_id(execution).unwrap_or_default()];
-        for word in words.into_iter().filter(|word| !text.contains(word)) {
-            findings.note(format!("the log says '{word}'"), false, "it does not");
-        }
+        let missing: Vec<_> = words.into_iter().filter(|word| !text.contains(word)).collect();
+        findings.note("it knew its target and its trace", missing.is_empty(), format!("no {missing:?}"));
     }
-}
-
-async fn log(up: &Up, execution: &WorkflowExecution) -> anyhow::Result<String> {
-    let run = execution
-        .status
-        .as_ref()
-        .and_then(|status| status.execution_ref.as_ref())
-        .context("there is no run")?;
-    let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", run.name));
-    let pod = pods(up).list(&selector).await?.items.into_iter().next().context("there is no pod")?;
-    Ok(pods(up).logs(&pod.name_any(), &LogParams::default()).await?)
 }
 
 fn failure(findings: &mut Findings, succeeded: &WorkflowExecution, failed: &WorkflowExecution) {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use evenkeel_api::WorkflowExecution;
 use futures::TryStreamExt as _;
 use kube::{
-    Api, ResourceExt as _,
+    ResourceExt as _,
     api::{DeleteParams, ListParams},
     runtime::{WatchStreamExt as _, watcher},
 };
@@ -58,51 +58,42 @@ impl Scene {
         [&self.succeeds, &self.fails, &self.late]
     }
 
-    /// Tells every change of phase until the first two have ended and the third has heard whom it
-    /// waits for. What they then looked like, by name.
-    pub(super) async fn follow(
-        &self,
-        environment: &Environment,
-    ) -> anyhow::Result<BTreeMap<String, WorkflowExecution>> {
-        let mut told = Told { begun: Instant::now(), seen: BTreeMap::new(), late_applied: false };
-        let followed = self.watch(environment.executions(), environment, &mut told);
+    /// Tells every change of phase until the first two have ended and the third has said whom it
+    /// waits for.
+    pub(super) async fn follow(&self, environment: &Environment) -> anyhow::Result<Told> {
+        let mut told =
+            Told { begun: Instant::now(), seen: BTreeMap::new(), late_applied: false, refusal: None };
+        let followed = self.watch(environment, &mut told);
         match tokio::time::timeout(LIMIT, followed).await {
-            Ok(Ok(())) => Ok(told.seen),
+            Ok(Ok(())) => Ok(told),
             Ok(Err(error)) => Err(error),
             Err(_) => bail!("they had not ended after {LIMIT:?}"),
         }
     }
 
-    async fn watch(
-        &self,
-        executions: Api<WorkflowExecution>,
-        environment: &Environment,
-        told: &mut Told,
-    ) -> anyhow::Result<()> {
+    async fn watch(&self, environment: &Environment, told: &mut Told) -> anyhow::Result<()> {
         let config = watcher::Config::default().labels(&format!("{LABEL}={}", self.id));
-        let changes = watcher(executions, config).default_backoff().applied_objects();
+        let changes = watcher(environment.executions(), config).default_backoff().applied_objects();
         let mut changes = std::pin::pin!(changes);
         while let Some(execution) = changes.try_next().await.context("follow the executions")? {
+            if told.refusal.is_none() && execution.name_any() == self.late.name_any() {
+                told.refusal = self.holder_message(&execution);
+            }
             told.tell(execution);
-            if told.phase(&self.succeeds) == "Running" && !told.late_applied {
+            if phase_of(told.last(&self.succeeds)) == "Running" && !told.late_applied {
                 told.late_applied = true;
                 environment.apply(&self.late).await?;
             }
-            let ended = [&self.succeeds, &self.fails].iter().all(|it| told.has_ended(it));
-            if ended && told.late_applied && (self.names_owner(told) || told.has_ended(&self.late)) {
+            let ended = has_ended(told.last(&self.succeeds)) && has_ended(told.last(&self.fails));
+            if ended && told.late_applied && (told.refusal.is_some() || has_ended(told.last(&self.late))) {
                 return Ok(());
             }
         }
         bail!("the watch ended")
     }
 
-    /// Whether the third says who holds the target that it asks for.
-    fn names_owner(&self, told: &Told) -> bool {
-        told.seen.get(&self.late.name_any()).is_some_and(|late| self.holder_message(late).is_some())
-    }
-
     /// What the third says about the holder of its target.
-    pub(super) fn holder_message(&self, late: &WorkflowExecution) -> Option<String> {
+    fn holder_message(&self, late: &WorkflowExecution) -> Option<String> {
         let holder = self.succeeds.name_any();
         let status = late.status.as_ref()?;
         let failure = status.failure_details.iter().map(|details| &details.message);
@@ -112,10 +103,12 @@ impl Scene {
 }
 
 /// What was told so far.
-struct Told {
+pub(super) struct Told {
     begun: Instant,
     seen: BTreeMap<String, WorkflowExecution>,
     late_applied: bool,
+    /// What the third said while the target was held.
+    pub(super) refusal: Option<String>,
 }
 
 impl Told {
@@ -123,29 +116,30 @@ impl Told {
         let name = execution.name_any();
         let before = self.seen.get(&name).map(phase_of);
         let now = phase_of(&execution);
-        if before.as_deref() != Some(&now) {
+        if before != Some(now) {
             let since = format!("{:>6.2} s", self.begun.elapsed().as_secs_f32());
-            let shown = match now.as_str() {
+            let shown = match now {
                 "" => paint(Tone::Faint, "applied"),
-                "Completed" => paint(Tone::Good, &now),
-                "Failed" => paint(Tone::Bad, &now),
-                _ => now,
+                "Completed" => paint(Tone::Good, now),
+                "Failed" => paint(Tone::Bad, now),
+                _ => now.to_owned(),
             };
             println!("  {}  {name:<24} {shown}", paint(Tone::Faint, &since));
         }
         self.seen.insert(name, execution);
     }
 
-    fn phase(&self, execution: &WorkflowExecution) -> String {
-        self.seen.get(&execution.name_any()).map(phase_of).unwrap_or_default()
-    }
-
-    fn has_ended(&self, execution: &WorkflowExecution) -> bool {
-        ["Completed", "Failed"].contains(&self.phase(execution).as_str())
+    /// The execution as it was seen last, or as it was applied.
+    pub(super) fn last<'a>(&'a self, execution: &'a WorkflowExecution) -> &'a WorkflowExecution {
+        self.seen.get(&execution.name_any()).unwrap_or(execution)
     }
 }
 
+fn has_ended(execution: &WorkflowExecution) -> bool {
+    ["Completed", "Failed"].contains(&phase_of(execution))
+}
+
 /// The phase; empty before the controller has seen the execution.
-pub(super) fn phase_of(execution: &WorkflowExecution) -> String {
-    execution.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default()
+pub(super) fn phase_of(execution: &WorkflowExecution) -> &str {
+    execution.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
 }
