@@ -265,8 +265,12 @@ impl Model {
         }
         for attempt in [S, N, M] {
             let is_at_rest = |at: usize| self.attempts[at] != attempt || state.starters[at] == self.resting;
+            if !(0..3).all(is_at_rest) {
+                continue;
+            }
+            state.world.forget_created(attempt);
             let launched = &mut state.launched[usize::from(attempt)];
-            if *launched == 1 && (0..3).all(is_at_rest) {
+            if *launched == 1 {
                 *launched = 0;
             }
         }

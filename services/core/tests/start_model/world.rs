@@ -14,7 +14,8 @@ pub(crate) const ENGINES: u8 = 2;
 pub(crate) struct World {
     lease: Option<Lock>,
     slots: [Option<Slot>; 2],
-    created: u8,
+    /// How many runs each attempt has created.
+    created: [u8; 3],
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -76,7 +77,11 @@ impl World {
     /// Forgets what only starters compare.
     pub(crate) fn forget_numbers(&mut self) {
         self.lease = self.lease.map(|lease| Lock { token: 0, launched: None, ..lease });
-        self.created = 0;
+    }
+
+    /// Forgets how many runs an attempt has created that creates no more.
+    pub(crate) fn forget_created(&mut self, attempt: u8) {
+        self.created[usize::from(attempt)] = 0;
     }
 
     pub(crate) fn describe(&self, names: [&str; 3]) -> String {
@@ -117,7 +122,9 @@ impl World {
             key.add(1, slot.map_or(0, |slot| u8::from(slot.going)));
             key.add(4, slot.map_or(0, |slot| slot.id));
         }
-        key.add(4, self.created);
+        for created in self.created {
+            key.add(2, created);
+        }
     }
 
     fn with(&self, at: usize, slot: Option<Slot>) -> Self {
@@ -226,9 +233,13 @@ fn create(start: &Start<u8, u8>, world: &World, engine: u8) -> Vec<(Start<u8, u8
     if world.slots[at].is_some() {
         return vec![(told(Seen::Exists), *world)];
     }
-    let id = world.created + 1;
-    let slot = Slot { owner: *start.attempt(), stage: Stage::Inert, going: false, id };
-    let next = World { created: id, ..world.with(at, Some(slot)) };
+    let owner = *start.attempt();
+    let mut next = *world;
+    let created = &mut next.created[usize::from(owner)];
+    *created += 1;
+    // No two runs are one, and the number tells nothing of what other attempts did before.
+    let id = owner * 4 + *created;
+    next.slots[at] = Some(Slot { owner, stage: Stage::Inert, going: false, id });
     vec![(told(Seen::Created(id)), next), (told(Seen::Refused), *world)]
 }
 
