@@ -138,3 +138,46 @@ fn render(
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(holder: Option<&str>, token: i64, launched: Option<&str>) -> Lock {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Lock { holder: text(holder), token, released: Some("before".to_owned()), launched: text(launched) }
+    }
+
+    fn stored(to: Lock, since: Timestamp) -> Stored {
+        let holder =
+            to.holder.as_ref().map(|uid| Owner { uid: uid.clone(), ..Owner::from_path("ops/fix", "") });
+        Stored::of(render("wfe-1", "Node/a", &Stored::default(), to, holder.as_ref(), Some(since)))
+    }
+
+    #[test]
+    fn a_lock_is_read_as_it_was_written() {
+        let since: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        for held in [lock(Some("u-1"), 4, None), lock(Some("u-1"), 4, Some("run-1"))] {
+            let stored = stored(held.clone(), since);
+            assert_eq!((stored.lock, stored.since), (Some(held), Some(since)));
+            assert_eq!(stored.holder.unwrap().path(), "ops/fix");
+        }
+    }
+
+    #[test]
+    fn a_free_lock_has_no_holder_no_run_and_no_age() {
+        let free = stored(lock(None, 5, None), Timestamp::UNIX_EPOCH);
+        assert_eq!((free.holder, free.since), (None, None));
+        assert_eq!(free.lock, Some(lock(None, 5, None)));
+    }
+
+    #[test]
+    fn an_attempt_is_late_once_the_timeout_is_over() {
+        let timeout = Duration::from_secs(30);
+        let held = stored(lock(Some("u-1"), 1, None), Timestamp::UNIX_EPOCH);
+        for (seconds, late) in [(-60, false), (0, false), (30, false), (31, true)] {
+            let now = Timestamp::from_second(seconds).unwrap();
+            assert_eq!(held.is_older_than(timeout, now), late, "{seconds}");
+        }
+    }
+}
