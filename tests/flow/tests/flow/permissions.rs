@@ -1,11 +1,17 @@
 //! What the services ask of the API server: nothing that their roles refuse, and no more writes
 //! than an execution needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use evenkeel_api::{Dependencies, NameRef, WorkflowExecution};
 use evenkeel_proto::execution::v1::{CancelExecutionRequest, ReleaseExecutionRequest};
-use evenkeel_test_kit::{Environment, Request, Service, run, wait};
-use kube::api::DeleteParams;
+use evenkeel_test_kit::{Environment, Repository, Request, Service, run, wait};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
+use serde_json::{Value, json};
 
 use crate::support::{LIMIT, Stage, options, owner, spec, start};
 
@@ -19,14 +25,57 @@ async fn whole_life(environment: &Environment) {
     apply("fails", "shop/Deployment/b", &[("EXIT_CODE", "7")]).await;
     apply("is-wrong", "not-a-target", &[]).await;
     apply("is-deleted", "shop/Deployment/c", &[("SLEEP_SECONDS", "600")]).await;
+    environment.apply(&needy(environment).await).await.unwrap();
     environment.phase("is-deleted", "Running", LIMIT).await.unwrap();
     environment.executions().delete("is-deleted", &DeleteParams::default()).await.unwrap();
     wait::until_gone(&environment.executions(), "is-deleted", LIMIT).await.unwrap();
-    for name in ["succeeds", "waits", "fails", "is-wrong"] {
+    for name in ["succeeds", "waits", "fails", "is-wrong", "needs"] {
         environment.settled(name, LIMIT).await.unwrap();
         environment.executions().delete(name, &DeleteParams::default()).await.unwrap();
         wait::until_gone(&environment.executions(), name, LIMIT).await.unwrap();
     }
+}
+
+/// An execution with all that it may need.
+async fn needy(environment: &Environment) -> WorkflowExecution {
+    let (client, namespace) = (environment.client(), environment.execution_namespace());
+    let named = json!({"metadata": {"name": "needed"}, "data": {"key": "dmFsdWU="}});
+    let parameters = PostParams::default();
+    let secret: Secret = serde_json::from_value(named.clone()).unwrap();
+    Api::namespaced(client.clone(), namespace).create(&parameters, &secret).await.unwrap();
+    let map: ConfigMap = serde_json::from_value(named.clone()).unwrap();
+    Api::namespaced(client.clone(), namespace).create(&parameters, &map).await.unwrap();
+    let account: ServiceAccount = serde_json::from_value(named).unwrap();
+    Api::namespaced(client, namespace).create(&parameters, &account).await.unwrap();
+    let needed = || vec![NameRef { name: "needed".to_owned() }];
+    let mut execution = environment.execution("needs", "shop/Deployment/d", &[]);
+    execution.spec.workflow_ref.dependencies =
+        Some(Dependencies { secrets: needed(), config_maps: needed() });
+    execution.spec.workflow_ref.service_account_name = Some("needed".to_owned());
+    execution
+}
+
+/// What the roles of a service permit on objects: resource and verb.
+fn granted(service: Service) -> BTreeSet<(String, String)> {
+    let path = Repository::find().unwrap().file(&format!("deploy/rbac/{service}.yaml"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let texts = |rule: &Value, key: &str| {
+        rule[key]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|it| it.as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let rules = objects.iter().filter_map(|object| object["rules"].as_array()).flatten();
+    let pairs = rules.flat_map(|rule| {
+        let (resources, verbs) = (texts(rule, "resources"), texts(rule, "verbs"));
+        let pair =
+            move |resource: String| verbs.clone().into_iter().map(move |verb| (resource.clone(), verb));
+        resources.into_iter().flat_map(pair)
+    });
+    pairs.collect()
 }
 
 /// The protocol in the hands of somebody with a token.
@@ -49,7 +98,7 @@ async fn by_hand(environment: &Environment) {
 }
 
 #[test]
-fn a_whole_life_meets_no_refusal_with_the_roles_as_they_are() {
+fn a_whole_life_needs_all_that_the_roles_give_and_nothing_else() {
     run(async {
         let stage = Stage::start(options()).await;
         whole_life(&stage).await;
@@ -62,8 +111,14 @@ fn a_whole_life_meets_no_refusal_with_the_roles_as_they_are() {
         };
         assert!(requests.len() > 50, "the record is of these services: {requests:?}");
         assert_eq!(stage.forbidden().unwrap(), []);
-        let accounts: Vec<&str> = requests.iter().map(|request| request.account.as_str()).collect();
-        assert!(accounts.iter().all(|it| ["evenkeel-controller", "evenkeel-executor"].contains(it)));
+        for service in [Service::Controller, Service::Executor] {
+            let account = format!("evenkeel-{service}");
+            let own = requests.iter().filter(|request| request.account == account);
+            let used: BTreeSet<_> = own.map(|it| (it.resource.clone(), it.verb.clone())).collect();
+            let granted = granted(service);
+            assert!(granted.len() > 5, "{granted:?}");
+            assert_eq!(granted.difference(&used).collect::<Vec<_>>(), [&(String::new(), String::new()); 0]);
+        }
     });
 }
 
