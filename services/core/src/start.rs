@@ -197,6 +197,11 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
                 self.own = Some((engine, run.id, run.stage));
             }
             Some(run) if !self.may_clear(&run) => {
+                // Giving the Lease away would forget that this attempt has launched. It has, so the run in
+                // the way came from outside of the protocol and is nobody's to resume.
+                if self.launched().is_some() {
+                    return self.end(Outcome::Busy(run.owner));
+                }
                 self.own = None;
                 return Step::GiveBack(run.owner);
             }

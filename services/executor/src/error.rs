@@ -87,7 +87,12 @@ pub struct OwnerName(Owner);
 
 impl OwnerName {
     fn path(&self) -> String {
-        if self.0.name.is_empty() { format!("attempt {}", self.0.uid) } else { self.0.path() }
+        match &self.0 {
+            Owner { name, uid, .. } if name.is_empty() => format!("attempt {uid}"),
+            // A run that somebody else made need not say where its owner is.
+            Owner { namespace, name, .. } if namespace.is_empty() => name.clone(),
+            owner => owner.path(),
+        }
     }
 }
 

@@ -203,6 +203,12 @@ fn an_attempt_whose_run_is_gone_never_starts_again() {
 }
 
 #[test]
+fn an_attempt_that_has_launched_never_gives_its_lease_away() {
+    let mut start = resuming(named(lease(Some("me"), 4, None), 6));
+    assert_eq!(start.next(found(run("other", Stage::Live))), ended(Outcome::Busy("other")));
+}
+
+#[test]
 fn a_lease_that_names_a_run_is_never_taken_over() {
     let mut start = Machine::new("me", 5, 0, 2);
     let held = named(lease(Some("other"), 5, None), 6);
