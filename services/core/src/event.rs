@@ -22,6 +22,12 @@ pub const CATEGORY: &str = "workflowexecution";
 pub const ACTOR: &str = "workflowexecution-controller";
 /// Longest correlation id that the log takes.
 const CORRELATION_MAX: usize = 255;
+/// Longest text in a payload, in characters. With [`PARAMETERS_MAX`] it keeps every payload far below
+/// what the log takes: an event that the log refused would be lost.
+const TEXT_MAX: usize = 4096;
+/// Most parameters that are named one by one, and longest name.
+const PARAMETERS_MAX: usize = 256;
+const PARAMETER_NAME_MAX: usize = 256;
 
 /// One event that must be in the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,7 +130,12 @@ fn payload(record: &Record, event_type: &str, phase: Phase) -> Map<String, Value
         ("container_image", &spec.bundle),
         ("execution_name", &record.name),
     ];
-    fields.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect()
+    fields.into_iter().map(|(key, value)| (key.to_owned(), text(value))).collect()
+}
+
+/// A text of the record, cut where it is longer than anybody reads.
+fn text(value: &str) -> Value {
+    json!(value.chars().take(TEXT_MAX).collect::<String>())
 }
 
 fn put_run(record: &Record, data: &mut Map<String, Value>) {
@@ -132,7 +143,16 @@ fn put_run(record: &Record, data: &mut Map<String, Value>) {
         data.insert("pipelinerun_name".to_owned(), json!(name));
     }
     let parameters = digests(record.spec.effective_parameters());
-    if !parameters.is_empty() {
+    if parameters.is_empty() {
+        return;
+    }
+    let is_long = parameters.len() > PARAMETERS_MAX
+        || parameters.keys().any(|name| name.chars().count() > PARAMETER_NAME_MAX);
+    if is_long {
+        let lines: String = parameters.iter().map(|(name, digest)| format!("{name}={digest}\n")).collect();
+        data.insert("parameters_count".to_owned(), json!(parameters.len()));
+        data.insert("parameters_digest".to_owned(), json!(sha256(&lines)));
+    } else {
         data.insert("parameters".to_owned(), json!(parameters));
     }
 }
@@ -140,8 +160,11 @@ fn put_run(record: &Record, data: &mut Map<String, Value>) {
 /// The names of parameters with the SHA-256 of their values. The log keeps for ever what it was
 /// given, and parameters are where people put secrets; a digest still proves which value was used.
 fn digests(parameters: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let digest = |value: &str| format!("sha256:{}", hex::encode(Sha256::digest(value.as_bytes())));
-    parameters.into_iter().map(|(name, value)| (name, digest(&value))).collect()
+    parameters.into_iter().map(|(name, value)| (name, sha256(&value))).collect()
+}
+
+fn sha256(value: &str) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(value.as_bytes())))
 }
 
 fn put_times(record: &Record, data: &mut Map<String, Value>) {
@@ -165,7 +188,7 @@ fn put_failure(failure: Option<&Failure>, data: &mut Map<String, Value>) {
     data.insert("failure_reason".to_owned(), json!(recorded.as_str()));
     data.insert("error_details".to_owned(), error_details(reason, failure));
     let Some(failure) = failure else { return };
-    data.insert("failure_message".to_owned(), json!(failure.message));
+    data.insert("failure_message".to_owned(), text(&failure.message));
     if !failure.task_name.is_empty() {
         data.insert("failed_task_name".to_owned(), json!(failure.task_name));
     }
@@ -186,7 +209,7 @@ fn error_details(reason: Reason, failure: Option<&Failure>) -> Value {
     };
     json!({
         "component": CATEGORY,
-        "message": error_message(failure),
+        "message": text(&error_message(failure)),
         "code": code,
         "retry_possible": retry_possible,
     })

@@ -6,6 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 /// Longest value of a Kubernetes label, and longest DNS label.
 const LABEL_MAX: usize = 63;
+/// Longest target, in bytes.
+const TARGET_MAX: usize = 1024;
 /// Length of the hash that keeps a changed name distinct.
 const MARK_LEN: usize = 8;
 
@@ -32,6 +34,12 @@ pub enum TargetError {
         /// How many parts it has.
         found: usize,
     },
+    /// It is longer than any name of an object can make it.
+    #[error("targetResource is {length} bytes long, of at most {TARGET_MAX}")]
+    TooLong {
+        /// How long it is, in bytes.
+        length: usize,
+    },
     /// One of its parts is empty.
     #[error("targetResource part {position} is empty")]
     EmptyPart {
@@ -41,11 +49,14 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Understands `namespace/Kind/name` and `Kind/name`. Case, white space and length are left alone:
-    /// targets are compared byte by byte.
+    /// Understands `namespace/Kind/name` and `Kind/name`. Case and white space are left alone: targets
+    /// are compared byte by byte.
     pub fn parse(raw: &str) -> Result<Self, TargetError> {
         if raw.is_empty() {
             return Err(TargetError::Empty);
+        }
+        if raw.len() > TARGET_MAX {
+            return Err(TargetError::TooLong { length: raw.len() });
         }
         let parts: Vec<&str> = raw.split('/').collect();
         let (namespace, kind, name) = match parts[..] {

@@ -11,7 +11,6 @@ use crate::{
 };
 
 const LONGEST_UID: usize = 128;
-const LONGEST_TARGET: usize = 1024;
 const LONGEST_BUNDLE: usize = 1024;
 const LARGEST_PARAMETERS: usize = 256 * 1024;
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -43,9 +42,6 @@ pub(crate) fn owner(owner: Option<proto::Owner>) -> Result<Owner> {
 
 /// What a request is about.
 pub(crate) fn target(raw: &str) -> Result<Target> {
-    if raw.len() > LONGEST_TARGET {
-        return Err(invalid("INVALID_TARGET", "target", format!("is longer than {LONGEST_TARGET} bytes")));
-    }
     Target::parse(raw).map_err(|error| invalid("INVALID_TARGET", "target", error.to_string()))
 }
 
@@ -60,6 +56,7 @@ pub(crate) fn reason(text: String) -> Result<String> {
 /// All that is to be run.
 pub(crate) fn attempt(spec: Option<proto::ExecutionSpec>, default_timeout: Duration) -> Result<Attempt> {
     let spec = spec.ok_or_else(|| invalid("MISSING_SPEC", "spec", "is required"))?;
+    engine_config(&spec.engine, spec.engine_config.as_ref())?;
     let proto::Dependencies { secrets, config_maps } = spec.dependencies.unwrap_or_default();
     Ok(Attempt {
         owner: owner(spec.owner)?,
@@ -73,6 +70,24 @@ pub(crate) fn attempt(spec: Option<proto::ExecutionSpec>, default_timeout: Durat
         config_maps: object_names(config_maps, "dependencies.config_maps")?,
         timeout: timeout(spec.timeout, default_timeout)?,
     })
+}
+
+/// What is meant for one engine must not be given to another, which would leave it out silently.
+fn engine_config(engine: &str, config: Option<&proto::execution_spec::EngineConfig>) -> Result<()> {
+    use proto::execution_spec::EngineConfig;
+    let meant_for = match config {
+        None => return Ok(()),
+        Some(EngineConfig::Job(_)) => "job",
+        Some(EngineConfig::Tekton(_)) => "tekton",
+        Some(EngineConfig::Ansible(_)) => "ansible",
+        Some(EngineConfig::Other(_)) => "other",
+    };
+    if meant_for == engine {
+        return Ok(());
+    }
+    let message =
+        format!("'{meant_for}' was given for the engine '{engine}'; leave it out or name its engine");
+    Err(invalid("INVALID_ENGINE_CONFIG", "engine_config", message))
 }
 
 /// The bundle, pinned by its digest when one is given.

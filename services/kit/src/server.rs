@@ -95,6 +95,8 @@ impl Server {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             // So that generic clients can show what an error carries.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name(S::NAME)
+            .with_service_name("grpc.health.v1.Health")
             .build_v1()
             .context("build reflection")?;
         let routes = Routes::new(service).add_service(health).add_service(reflection);

@@ -173,3 +173,33 @@ fn a_failure_without_details_is_still_recorded() {
     assert_eq!(event.data["error_details"]["code"], "ERR_PIPELINE_FAILED");
     assert_eq!(event.data["error_details"]["retry_possible"], true);
 }
+
+#[test]
+fn no_execution_makes_a_payload_that_the_log_refuses() {
+    let long = "\u{1}".repeat(300_000);
+    let mut huge = record(Phase::Failed);
+    huge.spec.workflow_id.clone_from(&long);
+    huge.spec.bundle.clone_from(&long);
+    huge.status.failure = Some(Failure { message: long.clone(), ..failure(Reason::TaskFailed, true) });
+    let many: BTreeMap<_, _> = (0..5000).map(|n| (format!("P{n}"), "value".to_owned())).collect();
+    let named: BTreeMap<_, _> = (0..256).map(|n| (format!("{n:0>256}"), "value".to_owned())).collect();
+    for parameters in [many, named, [(long, String::new())].into()] {
+        huge.spec.parameters = parameters;
+        for event in derive(&huge) {
+            let size = serde_json::to_string(&event.data).unwrap().len();
+            assert!(size < 256 * 1024, "{} has {size} bytes", event.event_type);
+        }
+    }
+}
+
+#[test]
+fn parameters_that_are_too_many_are_proved_together() {
+    let mut record = record(Phase::Running);
+    let many = |last: &str| (0..257).map(|n| (format!("P{n}"), last.to_owned())).collect();
+    record.spec.parameters = many("a");
+    let digest = |record: &Record| derive(record).pop().unwrap().data["parameters_digest"].clone();
+    let first = digest(&record);
+    assert_eq!(derive(&record).pop().unwrap().data["parameters_count"], 257);
+    record.spec.parameters = many("b");
+    assert_ne!(first, digest(&record));
+}

@@ -15,6 +15,11 @@ use crate::{attempt::Owner, engine::Found};
 /// What a container waits for when it cannot start; while it is being created it waits, too.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
+/// What the kubelet says of a container that was not there when its pod was ended.
+const NEVER_FOUND: &str = "ContainerStatusUnknown";
+/// Reasons of containers that ended without having started.
+const NEVER_STARTED: [&str; 3] = ["StartError", "ContainerCannotRun", NEVER_FOUND];
+
 /// How a Job ended.
 pub(crate) struct Ending {
     succeeded: bool,
@@ -144,11 +149,8 @@ fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 
 fn has_started(pod: &Pod) -> bool {
     statuses(pod).filter(|one| one.name == CONTAINER).filter_map(|one| one.state.as_ref()).any(|state| {
-        let exited = state.terminated.as_ref();
-        state.running.is_some()
-            || exited.is_some_and(|exit| {
-                !matches!(exit.reason.as_deref(), Some("StartError" | "ContainerCannotRun"))
-            })
+        let reason = state.terminated.as_ref().map(|exit| exit.reason.as_deref().unwrap_or_default());
+        state.running.is_some() || reason.is_some_and(|reason| !NEVER_STARTED.contains(&reason))
     })
 }
 
@@ -169,7 +171,8 @@ fn task_of_container(pod: &str, container: &ContainerStatus) -> Option<FailedTas
             message,
         })
     };
-    if let Some(exit) = state.terminated.as_ref().filter(|exit| exit.exit_code != 0) {
+    let exit = state.terminated.as_ref().filter(|exit| exit.exit_code != 0);
+    if let Some(exit) = exit.filter(|exit| exit.reason.as_deref() != Some(NEVER_FOUND)) {
         let cause = exit.reason.clone().unwrap_or_else(|| "Error".to_owned());
         let message = format!("container {:?} exited with code {}: {cause}", container.name, exit.exit_code);
         return task(Some(exit.exit_code), cause, message);

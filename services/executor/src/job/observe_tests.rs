@@ -105,6 +105,7 @@ fn a_container_that_failed_or_cannot_start_is_the_failed_task() {
         (exit(7, "Error"), Some(("Error", Some(7))), true),
         (exit(137, "OOMKilled"), Some(("OOMKilled", Some(137))), true),
         (exit(128, "StartError"), Some(("StartError", Some(128))), false),
+        (exit(137, "ContainerStatusUnknown"), None, false),
         (exit(0, "Completed"), None, true),
         (waits("ErrImagePull"), Some(("ErrImagePull", None)), false),
         (waits("ImagePullBackOff"), Some(("ImagePullBackOff", None)), false),

@@ -29,7 +29,7 @@ fn a_minimal_request_is_understood() {
 #[test]
 fn every_wrong_field_is_named_with_its_own_reason() {
     type Change = fn(&mut proto::ExecutionSpec);
-    let cases: [(Change, &str, &str); 17] = [
+    let cases: [(Change, &str, &str); 18] = [
         (|s| s.owner = None, "INVALID_OWNER", "owner"),
         (|s| s.owner.as_mut().unwrap().namespace = "Ops".into(), "INVALID_OWNER", "owner.namespace"),
         (|s| s.owner.as_mut().unwrap().name = String::new(), "INVALID_OWNER", "owner.name"),
@@ -39,6 +39,14 @@ fn every_wrong_field_is_named_with_its_own_reason() {
         (|s| s.target = "default".into(), "INVALID_TARGET", "target"),
         (|s| s.target = "a//b".into(), "INVALID_TARGET", "target"),
         (|s| s.target = format!("Kind/{}", "x".repeat(1020)), "INVALID_TARGET", "target"),
+        (
+            |s| {
+                s.engine_config =
+                    Some(proto::execution_spec::EngineConfig::Tekton(proto::TektonConfig::default()))
+            },
+            "INVALID_ENGINE_CONFIG",
+            "engine_config",
+        ),
         (|s| s.bundle = String::new(), "EMPTY_BUNDLE", "bundle"),
         (|s| s.bundle = "two words".into(), "INVALID_BUNDLE", "bundle"),
         (|s| s.bundle_digest = "sha256:12".into(), "INVALID_DIGEST", "bundle_digest"),
