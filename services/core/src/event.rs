@@ -149,9 +149,9 @@ fn put_run(record: &Record, data: &mut Map<String, Value>) {
     let is_long = parameters.len() > PARAMETERS_MAX
         || parameters.keys().any(|name| name.chars().count() > PARAMETER_NAME_MAX);
     if is_long {
-        let lines: String = parameters.iter().map(|(name, digest)| format!("{name}={digest}\n")).collect();
+        let lines: Vec<_> = parameters.iter().map(|(name, digest)| format!("{name}={digest}\n")).collect();
         data.insert("parameters_count".to_owned(), json!(parameters.len()));
-        data.insert("parameters_digest".to_owned(), json!(sha256(&lines)));
+        data.insert("parameters_digest".to_owned(), json!(sha256(&lines.concat())));
     } else {
         data.insert("parameters".to_owned(), json!(parameters));
     }

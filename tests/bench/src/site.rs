@@ -51,7 +51,13 @@ impl Ground {
         let (raw, timeline) = (Raw::new(&environment), Timeline::default());
         let backend = Backend::begin(&environment, &timeline, raw.completed());
         let follow = Some(raw.follow(&timeline));
-        Ok(Site { environment, timeline, maker: Maker::Raw(Arc::new(raw)), _backend: backend, _follow: follow })
+        Ok(Site {
+            environment,
+            timeline,
+            maker: Maker::Raw(Arc::new(raw)),
+            _backend: backend,
+            _follow: follow,
+        })
     }
 
     fn options(&self) -> Options {

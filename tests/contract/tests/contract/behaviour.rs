@@ -18,7 +18,8 @@ fn rules(text: &str) -> Vec<(&str, &str)> {
         .filter_map(|line| {
             let id = line.strip_prefix("| ")?.split(" |").next()?.trim();
             let shape = id.split_once('-').is_some_and(|(area, number)| {
-                area.chars().all(|c| c.is_ascii_uppercase()) && number.starts_with(|c: char| c.is_ascii_digit())
+                area.chars().all(|c| c.is_ascii_uppercase())
+                    && number.starts_with(|c: char| c.is_ascii_digit())
             });
             shape.then_some((id, line))
         })
