@@ -41,7 +41,7 @@ fault: ## Kill and pause the services around every effect they have; ONLY=execut
 	@$(CARGO_TARGET_DIR)/debug/evenkeel-fault $(ONLY)
 
 bench: ## Measure what the services cost and how fast they are, beside a client that does the least
-	@$(BUILD) --release
+	@cargo build --release --bins $(addprefix --package evenkeel-,audit executor controller test-bench)
 	@$(CARGO_TARGET_DIR)/release/evenkeel-bench
 
 lint: ## Check format, lints, contracts and, with cargo-deny, dependencies
