@@ -27,13 +27,20 @@ pub(crate) struct ProcessId {
 impl ProcessId {
     /// The live process of this number.
     fn of(pid: i32) -> Option<Self> {
+        let (process, state) = Self::in_any_state(pid)?;
+        (!matches!(state, 'Z' | 'X')).then_some(process)
+    }
+
+    /// The process of this number and its state. One that looks dead may still have threads, and
+    /// with them its files and ports.
+    fn in_any_state(pid: i32) -> Option<(Self, char)> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The second field, the program's name, may itself hold blanks and parentheses.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-        let state = fields.next()?;
+        let state = fields.next()?.chars().next()?;
         let tick = fields.nth(18)?;
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        (!matches!(state, "Z" | "X")).then(|| Self { pid, start: format!("{}/{tick}", boot.trim()) })
+        Some((Self { pid, start: format!("{}/{tick}", boot.trim()) }, state))
     }
 
     /// This very process.
@@ -83,7 +90,8 @@ impl ProcessId {
     /// a new process in between is noticed.
     fn handle(&self) -> Option<OwnedFd> {
         let handle = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
-        self.is_alive().then_some(handle)
+        let now = Self::in_any_state(self.pid)?.0;
+        (now == *self).then_some(handle)
     }
 }
 

@@ -112,6 +112,10 @@ impl ServiceProcess {
     /// Starts it with `extra` variables beside its own, such as `EVENKEEL_FAILPOINTS`.
     pub fn start(&self, extra: &[(&str, &str)]) -> anyhow::Result<()> {
         ensure!(self.running().is_none(), "{} runs already", self.service);
+        if let Some(before) = self.record() {
+            // It may look dead while its last threads still hold its ports.
+            before.process.wait_gone(STOP_LIMIT);
+        }
         let own = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let process = process::spawn(&self.program()?, own.chain(extra.iter().copied()), &self.log())?;
         let fingerprint = self.fingerprint(extra)?;
