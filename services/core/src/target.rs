@@ -217,6 +217,13 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_is_too_long_is_told_its_length() {
+        let longest = format!("Node/{}", "x".repeat(1019));
+        assert!(Target::parse(&longest).is_ok());
+        assert_eq!(Target::parse(&format!("{longest}x")), Err(TargetError::TooLong { length: 1025 }));
+    }
+
+    #[test]
     fn targets_have_two_or_three_parts_none_of_them_empty() {
         let target = Target::parse("default/Deployment/my-app").unwrap();
         assert_eq!(target.namespace(), Some("default"));
