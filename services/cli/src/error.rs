@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The exit codes, in the order in which `--help` and the reference list them.
 pub const EXIT_CODES: [(u8, &str); 7] = [
     (0, "success"),
-    (1, "error: the cluster or a service could not be reached or refused, or a file is bad"),
+    (1, "error: the cluster or a service could not be reached or refused, or a file or the execution is not as needed"),
     (2, "usage: the command line is wrong"),
     (3, "the execution ended as Failed"),
     (4, "what was asked for does not exist"),
@@ -36,6 +36,9 @@ pub enum Error {
     /// What was asked for does not exist.
     #[error("{0}")]
     NotFound(String),
+    /// The execution is not in a state in which that can be done.
+    #[error("{0}")]
+    State(String),
     /// The audit record is not what the log signed.
     #[error("verification failed: {0}")]
     Verification(String),
@@ -129,6 +132,7 @@ impl Error {
             | Self::ClusterUnreachable { .. }
             | Self::NotInstalled(_)
             | Self::ClusterRefused(_)
+            | Self::State(_)
             | Self::ServiceRefused { .. }
             | Self::ServiceUnreachable { .. }
             | Self::Service { .. }

@@ -19,18 +19,6 @@ pub enum Problem {
     /// The timeout cannot be understood.
     #[error("spec.executionConfig.timeout '{0}' is not a duration such as 10m or 1h30m")]
     Timeout(String),
-    /// Nothing says which engine runs it.
-    #[error("workflow '{0}' names no engine: set spec.workflowRef.executionEngine, for example to 'job'")]
-    NoEngine(String),
-}
-
-/// What is settled about a workflow before it starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// Engine that runs it.
-    pub engine: String,
-    /// ServiceAccount that it runs as; none for the namespace's default.
-    pub service_account: Option<String>,
 }
 
 /// Checks what was asked for.
@@ -45,14 +33,6 @@ pub fn validate(spec: &Spec) -> Result<(), Problem> {
         }
         _ => Ok(()),
     }
-}
-
-/// Settles which engine runs the workflow, and as whom.
-pub fn resolve(spec: &Spec) -> Result<Resolved, Problem> {
-    validate(spec)?;
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let engine = given(&spec.engine).ok_or_else(|| Problem::NoEngine(spec.workflow_id.clone()))?;
-    Ok(Resolved { engine, service_account: given(&spec.service_account) })
 }
 
 #[cfg(test)]
@@ -107,15 +87,6 @@ mod tests {
         for (timeout, fine) in [("10m", true), ("soon", false), ("0s", false), ("", false)] {
             let spec = Spec { timeout: Some(timeout.to_owned()), ..spec("image", "a/b") };
             assert_eq!(validate(&spec).is_ok(), fine, "{timeout}");
-        }
-    }
-
-    #[test]
-    fn an_engine_is_never_guessed() {
-        for engine in [None, Some(String::new())] {
-            let spec = Spec { engine, workflow_id: "restart".to_owned(), ..spec("image", "a/b") };
-            let text = resolve(&spec).unwrap_err().to_string();
-            assert!(text.contains("restart") && text.contains("executionEngine"), "{text}");
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Executions, an executor, an audit log and a controller that crashes, pauses and repeats itself:
-//! whatever happens, nothing launches twice, nothing that ended changes, and when the world calms
-//! down everything ends.
+//! whatever happens, the invariants hold after every step, and when the world calms down everything
+//! ends or says what it waits for.
 
 use proptest::prelude::*;
 
 use self::world::World;
 
+mod invariants;
 mod world;
 
-const EXECUTIONS: usize = 3;
+const EXECUTIONS: usize = 5;
 const TARGETS: usize = 2;
 
 #[derive(Clone, Debug)]
@@ -40,6 +41,22 @@ enum Action {
     Delete {
         who: usize,
     },
+    /// Somebody clears the target after it, if there is anything to clear.
+    Clear {
+        who: usize,
+    },
+    /// Somebody wants it to end before its time.
+    Cancel {
+        who: usize,
+    },
+    /// The executor refuses the next start of it.
+    Refuse {
+        who: usize,
+    },
+    /// The history is not known, or is again.
+    History {
+        known: bool,
+    },
     Deliver {
         who: usize,
     },
@@ -65,6 +82,10 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (target.clone(), any::<bool>()).prop_map(|(target, well)| Action::End { target, well }),
         1 => target.prop_map(|target| Action::Remove { target }),
         1 => who.clone().prop_map(|who| Action::Delete { who }),
+        2 => who.clone().prop_map(|who| Action::Clear { who }),
+        1 => who.clone().prop_map(|who| Action::Cancel { who }),
+        1 => who.clone().prop_map(|who| Action::Refuse { who }),
+        1 => any::<bool>().prop_map(|known| Action::History { known }),
         3 => who.prop_map(|who| Action::Deliver { who }),
         1 => any::<bool>().prop_map(|up| Action::Executor { up }),
         1 => any::<bool>().prop_map(|up| Action::Audit { up }),
@@ -77,11 +98,12 @@ proptest! {
 
     #[test]
     fn whatever_happens_nothing_launches_twice_and_everything_ends(
-        actions in proptest::collection::vec(action(), 1..60)
+        actions in proptest::collection::vec(action(), 1..80)
     ) {
         let mut world = World::new();
         for action in &actions {
             world.step(action);
+            world.check();
         }
         world.calm_down();
     }
@@ -98,6 +120,7 @@ fn an_undisturbed_execution_is_stored_three_times() {
         let accepting = u64::from(!accepted && world.executions[0].record.has_finalizer);
         writes += world.executions[0].version - before - accepting;
         world.step(&Action::End { target: 0, well: true });
+        world.check();
         world.deliver(0);
         world.now += 61_000;
     }

@@ -18,7 +18,7 @@ pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
     if record.holds(kind::RELEASED) {
         return report_audit(observed, None, now);
     }
-    let due = release_due(observed);
+    let due = release_due(observed, now);
     if now < due {
         return report_audit(observed, Some(due), now);
     }
@@ -40,11 +40,17 @@ pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
     }
 }
 
-/// When the lock is given up: after the cooldown, or at once when nothing ran.
-fn release_due(observed: &Observed<'_>) -> Millis {
+/// When the lock is given up: after the cooldown, or at once when nothing ran. An end that is further
+/// in the future than any rest lasts is a clock that was set back, and nothing to wait for: the next
+/// execution rests by itself.
+fn release_due(observed: &Observed<'_>, now: Millis) -> Millis {
     let record = observed.record;
     let end = record.status.completion.unwrap_or(record.created);
-    if record.was_executed() { end + observed.settings.cooldown_millis() } else { end }
+    let rest = observed.settings.cooldown_millis();
+    match record.was_executed() {
+        true if end <= now + rest => end + rest,
+        _ => end.min(now),
+    }
 }
 
 /// Keeps `AuditRecorded` true to what the log acknowledged, with as few writes as that takes.
@@ -55,10 +61,12 @@ fn report_audit(observed: &Observed<'_>, release_due: Option<Millis>, now: Milli
             return wait::quiet(release_due.map_or(AUDIT_WAIT, |due| (due - now).min(AUDIT_WAIT)));
         }
         Audit::Acknowledged => {
-            record.holds(kind::AUDIT_RECORDED) || release_due.is_some_and(|due| due - now < RELEASE_IS_CLOSE)
+            let is_said = record.holds(kind::AUDIT_RECORDED) && record.tells_its_clearance();
+            is_said || release_due.is_some_and(|due| due - now < RELEASE_IS_CLOSE)
         }
-        Audit::Off | Audit::Failing | Audit::Refused => {
-            is_false(&record.status.conditions, kind::AUDIT_RECORDED)
+        Audit::Failing => is_false(&record.status.conditions, kind::AUDIT_RECORDED),
+        Audit::Off | Audit::Refused => {
+            is_false(&record.status.conditions, kind::AUDIT_RECORDED) && record.tells_its_clearance()
         }
     };
     match release_due {

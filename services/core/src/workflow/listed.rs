@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_workflow_is_found_by_its_id_whatever_its_version() {
-        let all = [listed("restart", "id-1"), listed("scale", "id-2")];
+        let all = [listed("restart", "id-1"), listed("scale", "id-2"), listed("bare", "")];
         assert_eq!(name(find(all.iter(), "id-2", "9")), "scale");
         assert_eq!(find(all.iter(), "id-3", "1.0.0"), None);
         assert_eq!(find(all.iter(), "", "1.0.0"), None, "nothing is registered under no id");
