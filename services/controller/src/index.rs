@@ -124,6 +124,17 @@ mod tests {
     use super::*;
 
     fn object(name: &str, target: &str, phase: &str) -> WorkflowExecution {
+        let complete = json!({
+            "type": "ExecutionComplete", "reason": "R", "message": "",
+            "status": if phase == "Completed" { "True" } else { "False" },
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let status = match phase {
+            "Completed" | "Failed" => json!({
+                "phase": phase, "completionTime": "2026-01-01T00:00:00Z", "conditions": [complete],
+            }),
+            _ => json!({ "phase": phase }),
+        };
         serde_json::from_value(json!({
             "apiVersion": "kubernaut.ai/v1alpha1",
             "kind": "WorkflowExecution",
@@ -133,7 +144,7 @@ mod tests {
                 "workflowRef": { "workflowId": "w", "version": "1", "executionBundle": "b" },
                 "targetResource": target,
             },
-            "status": { "phase": phase, "completionTime": "2026-01-01T00:00:00Z" },
+            "status": status,
         }))
         .unwrap()
     }

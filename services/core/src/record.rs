@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    conditions::{Condition, Millis, is_true, kind},
+    conditions::{Condition, Millis, is_false, is_true, kind},
     failure::Reason,
     go_duration,
     phase::Phase,
@@ -108,6 +108,19 @@ pub struct Status {
     pub conditions: Vec<Condition>,
 }
 
+impl Status {
+    /// The end that is shown by what every end is stored with: its time, and the condition that
+    /// says how it ended or that nothing ever started.
+    fn shown_end(&self) -> Option<Phase> {
+        self.completion?;
+        if is_true(&self.conditions, kind::EXECUTION_COMPLETE) {
+            return Some(Phase::Completed);
+        }
+        let failed = [kind::EXECUTION_COMPLETE, kind::EXECUTION_CREATED];
+        failed.iter().any(|kind| is_false(&self.conditions, kind)).then_some(Phase::Failed)
+    }
+}
+
 /// A phase as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StoredPhase {
@@ -161,12 +174,30 @@ pub struct Failure {
 }
 
 impl Record {
-    /// Where it stands; none for a phase of another release.
+    /// Where it stands; none for a phase of another release. Anybody with the permission can write
+    /// a phase, so an end counts only with what comes with every end, and then whatever the phase.
     pub fn phase(&self) -> Option<Phase> {
-        match &self.status.phase {
-            StoredPhase::Unset => Some(Phase::Pending),
-            StoredPhase::Known(phase) => Some(*phase),
-            StoredPhase::Foreign(_) => None,
+        let stored = match &self.status.phase {
+            StoredPhase::Unset => Phase::Pending,
+            StoredPhase::Known(phase) => *phase,
+            StoredPhase::Foreign(_) => return None,
+        };
+        let status = &self.status;
+        let was_started = status.start.is_some() || status.run_name.is_some();
+        Some(match status.shown_end() {
+            Some(end) => end,
+            None if !stored.is_terminal() || self.holds(kind::RELEASED) => stored,
+            None if was_started => Phase::Running,
+            None => Phase::Pending,
+        })
+    }
+
+    /// Whether the stored phase is not where it stands.
+    pub fn is_misplaced(&self) -> bool {
+        match self.status.phase {
+            StoredPhase::Known(stored) => self.phase() != Some(stored),
+            StoredPhase::Unset => self.is_terminal(),
+            StoredPhase::Foreign(_) => false,
         }
     }
 
@@ -228,5 +259,57 @@ mod tests {
             crate::conditions::set(&mut record.status.conditions, kind, true, ("R", String::new()), 1, 0);
         }
         assert!(record.is_settled());
+    }
+
+    /// A record with this phase and these conditions, which true ones begin with a plus.
+    fn stored(phase: Phase, completion: Option<Millis>, conditions: &[&str]) -> Record {
+        let mut record = Record::default();
+        record.status.phase = StoredPhase::Known(phase);
+        record.status.completion = completion;
+        for text in conditions {
+            let (kind, holds) = (text.trim_start_matches(['+', '-']), text.starts_with('+'));
+            let why = ("R", String::new());
+            crate::conditions::set(&mut record.status.conditions, kind, holds, why, 1, 0);
+        }
+        record
+    }
+
+    #[test]
+    fn an_end_counts_only_with_its_time_and_its_condition() {
+        use Phase::{Completed, Failed, Pending};
+        for (phase, completion, conditions, expected) in [
+            (Completed, Some(5), &["+ExecutionCreated", "+ExecutionComplete"][..], Completed),
+            (Failed, Some(5), &["+ExecutionCreated", "-ExecutionComplete"], Failed),
+            (Failed, Some(5), &["-ExecutionCreated"], Failed),
+            (Completed, None, &[], Pending),
+            (Failed, None, &[], Pending),
+            (Completed, Some(5), &["+ExecutionCreated"], Pending),
+            (Failed, Some(5), &["-Ready"], Pending),
+            (Completed, None, &["+ExecutionComplete"], Pending),
+            (Failed, None, &["-ExecutionCreated"], Pending),
+            // A release comes after the end only.
+            (Completed, None, &["+Released"], Completed),
+        ] {
+            let mut record = stored(phase, completion, conditions);
+            assert_eq!(record.phase(), Some(expected), "{phase} {completion:?} {conditions:?}");
+            assert_eq!(record.is_misplaced(), phase != expected);
+            record.status.start = Some(1);
+            let started = if expected == Pending { Phase::Running } else { expected };
+            assert_eq!(record.phase(), Some(started), "{phase} {completion:?} {conditions:?}, started");
+        }
+    }
+
+    #[test]
+    fn what_ended_stays_ended_whatever_is_written_over_its_phase() {
+        for (condition, end) in
+            [("+ExecutionComplete", Phase::Completed), ("-ExecutionComplete", Phase::Failed)]
+        {
+            for phase in Phase::ALL {
+                let mut record = stored(phase, Some(5), &[condition]);
+                assert_eq!((record.phase(), record.is_misplaced()), (Some(end), phase != end));
+                record.status.phase = StoredPhase::Unset;
+                assert_eq!((record.phase(), record.is_misplaced()), (Some(end), true));
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 
 use self::world::World;
+use crate::phase::Phase;
 
 mod world;
 
@@ -40,6 +41,11 @@ enum Action {
     Delete {
         who: usize,
     },
+    /// Somebody writes a phase by hand.
+    Edit {
+        who: usize,
+        phase: Phase,
+    },
     Deliver {
         who: usize,
     },
@@ -65,6 +71,8 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (target.clone(), any::<bool>()).prop_map(|(target, well)| Action::End { target, well }),
         1 => target.prop_map(|target| Action::Remove { target }),
         1 => who.clone().prop_map(|who| Action::Delete { who }),
+        1 => (who.clone(), 0..Phase::ALL.len())
+            .prop_map(|(who, at)| Action::Edit { who, phase: Phase::ALL[at] }),
         3 => who.prop_map(|who| Action::Deliver { who }),
         1 => any::<bool>().prop_map(|up| Action::Executor { up }),
         1 => any::<bool>().prop_map(|up| Action::Audit { up }),

@@ -18,7 +18,8 @@ pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
     if record.holds(kind::RELEASED) {
         return report_audit(observed, None, now);
     }
-    let due = release_due(observed);
+    // What counts as ended without a time was released, and went above.
+    let Some(due) = release_due(observed) else { return Decision::Rest };
     if now < due {
         return report_audit(observed, Some(due), now);
     }
@@ -41,10 +42,9 @@ pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
 }
 
 /// When the lock is given up: after the cooldown, or at once when nothing ran.
-fn release_due(observed: &Observed<'_>) -> Millis {
-    let record = observed.record;
-    let end = record.status.completion.unwrap_or(record.created);
-    if record.was_executed() { end + observed.settings.cooldown_millis() } else { end }
+fn release_due(observed: &Observed<'_>) -> Option<Millis> {
+    let end = observed.record.status.completion?;
+    Some(if observed.record.was_executed() { end + observed.settings.cooldown_millis() } else { end })
 }
 
 /// Keeps `AuditRecorded` true to what the log acknowledged, with as few writes as that takes.

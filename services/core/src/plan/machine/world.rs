@@ -262,7 +262,10 @@ impl World {
         if !self.executor_up {
             return ReleaseAnswer::Unavailable("UNAVAILABLE".to_owned());
         }
+        let is_deleting = self.executions[who].record.deleting;
         let slot = &mut self.slots[slot_of(who)];
+        let is_live = slot.run == Some((who, RunState::Running));
+        assert!(is_deleting || !is_live, "the run of execution {who} was released while it was live");
         slot.token += 1;
         if slot.holder == Some(who) {
             slot.holder = None;
@@ -281,6 +284,19 @@ impl World {
             if self.acknowledged.insert((who, event.event_type)) {
                 self.log.push((who, event.event_type));
             }
+        }
+    }
+
+    /// Anything but a phase that hides where it stands: without a word of its start, nothing tells
+    /// a Running that was written by hand from a real one, nor a Pending from the truth.
+    fn edit(&mut self, who: usize, phase: Phase) {
+        let status = &self.executions[who].record.status;
+        let tells = phase.is_terminal() || status.completion.is_some();
+        if tells {
+            let version = self.executions[who].version;
+            self.store(who, version, |execution| {
+                execution.record.status.phase = StoredPhase::Known(phase);
+            });
         }
     }
 
@@ -312,6 +328,7 @@ impl World {
                 let version = self.executions[who].version;
                 self.store(who, version, |execution| execution.record.deleting = true);
             }
+            Action::Edit { who, phase } => self.edit(who, phase),
             Action::Deliver { who } => self.deliver(who),
             Action::Executor { up } => self.executor_up = up,
             Action::Audit { up } => self.audit_up = up,
@@ -331,7 +348,9 @@ impl World {
             let run = self.slots[slot_of(who)].run;
             let live = run.is_some_and(|(owner, state)| owner == who && state == RunState::Running);
             assert!(!(record.holds(kind::RELEASED) && live), "execution {who} runs after its release");
-            let ended = (Status { conditions: Vec::new(), ..record.status.clone() }, true);
+            // The phase may be one that somebody wrote, until it is put back.
+            let phase = record.phase().map_or(StoredPhase::Unset, StoredPhase::Known);
+            let ended = (Status { phase, conditions: Vec::new(), ..record.status.clone() }, true);
             let before = execution.ended.get_or_insert_with(|| ended.clone());
             assert_eq!(before, &ended, "execution {who} changed after its end");
         }
