@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::{Parser, Subcommand};
 use evenkeel_core::plan::Settings;
-use evenkeel_kit::config::{Security, parse_duration};
+use evenkeel_kit::config::{Security, parse_duration_above_zero};
 
 /// Drives WorkflowExecutions to their end.
 #[derive(Parser, Clone, Debug)]
@@ -41,16 +41,16 @@ pub struct Config {
     #[arg(long, env = "EVENKEEL_CONTROLLER_ADMIN_LISTEN", default_value = "127.0.0.1:7411")]
     pub admin_listen: SocketAddr,
     /// How long a target rests after an execution.
-    #[arg(long, env = "EVENKEEL_COOLDOWN", default_value = "5m", value_parser = above_zero)]
+    #[arg(long, env = "EVENKEEL_COOLDOWN", default_value = "5m", value_parser = parse_duration_above_zero)]
     pub cooldown: Duration,
     /// How often a run is asked for when nothing is heard of it.
-    #[arg(long, env = "EVENKEEL_POLL_INTERVAL", default_value = "10s", value_parser = above_zero)]
+    #[arg(long, env = "EVENKEEL_POLL_INTERVAL", default_value = "10s", value_parser = parse_duration_above_zero)]
     pub poll_interval: Duration,
     /// How long a lock without a live run keeps others out. The executor must have the same.
-    #[arg(long, env = "EVENKEEL_START_TIMEOUT", default_value = "30s", value_parser = above_zero)]
+    #[arg(long, env = "EVENKEEL_START_TIMEOUT", default_value = "30s", value_parser = parse_duration_above_zero)]
     pub start_timeout: Duration,
     /// How long a run may be unable to start before it is given up.
-    #[arg(long, env = "EVENKEEL_STUCK_GRACE", default_value = "2m", value_parser = above_zero)]
+    #[arg(long, env = "EVENKEEL_STUCK_GRACE", default_value = "2m", value_parser = parse_duration_above_zero)]
     pub stuck_grace: Duration,
     /// How many executions are worked on at the same time.
     #[arg(long, env = "EVENKEEL_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
@@ -69,13 +69,6 @@ impl Config {
             start_timeout: self.start_timeout,
             stuck_grace: self.stuck_grace,
         }
-    }
-}
-
-fn above_zero(text: &str) -> Result<Duration, String> {
-    match parse_duration(text)? {
-        Duration::ZERO => Err("must be above zero".to_owned()),
-        duration => Ok(duration),
     }
 }
 
