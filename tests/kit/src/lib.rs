@@ -28,7 +28,6 @@ mod layout;
 mod options;
 mod place;
 mod ports;
-mod process;
 mod race;
 mod record;
 mod replica;
