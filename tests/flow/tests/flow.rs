@@ -8,6 +8,8 @@ mod definition;
 mod gates;
 #[path = "flow/grpcurl.rs"]
 mod grpcurl;
+#[path = "flow/hands.rs"]
+mod hands;
 #[path = "flow/identity.rs"]
 mod identity;
 #[path = "flow/invalid.rs"]
