@@ -170,8 +170,8 @@ impl World {
     pub(crate) fn seen_finished(&self, attempt: u8) -> Option<(u8, u8)> {
         let lease = self.lease.filter(|lease| lease.holder == Some(attempt))?;
         let (id, engine) = (lease.launched?, ENGINE[usize::from(attempt)]);
-        let is_there = |slot: &&Slot| slot.id == id && slot.stage != Stage::Done;
-        self.slots[usize::from(engine)].as_ref().filter(is_there).is_none().then_some((engine, id))
+        let is_over = |slot: &Slot| slot.id != id || slot.stage == Stage::Done;
+        self.slots[usize::from(engine)].as_ref().is_none_or(is_over).then_some((engine, id))
     }
 
     fn go_live(&mut self, engine: u8, id: u8) -> start::Seen<u8, u8> {
