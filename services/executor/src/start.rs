@@ -117,9 +117,9 @@ impl Drive<'_> {
     }
 
     async fn read_lease(&mut self) -> Result<()> {
-        failpoint::hit("executor.verify.before");
+        failpoint::hit("executor.read.before");
         self.stored = self.starter.leases.read(&self.run).await?;
-        failpoint::hit("executor.verify.after");
+        failpoint::hit("executor.read.after");
         self.names.extend(self.stored.holder.iter().map(|owner| (owner.uid.clone(), owner.clone())));
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Drive<'_> {
         let holder = to.holder.as_ref().and_then(|uid| self.names.get(uid));
         let (before, after) = match to.launched {
             None => ("executor.lease.before", "executor.lease.after"),
-            Some(_) => ("executor.verify.before", "executor.verify.after"),
+            Some(_) => ("executor.mark.before", "executor.mark.after"),
         };
         failpoint::hit(before);
         let target = self.attempt.target.as_str();
