@@ -7,7 +7,7 @@ use evenkeel_api::{
     Dependencies, ExecutionConfig, NameRef, WorkflowExecution, WorkflowExecutionSpec, WorkflowRef,
 };
 use evenkeel_kit::{
-    config::parse_duration,
+    config::{parse_duration, parse_duration_above_zero},
     trace::{Carrier, TRACEPARENT_ANNOTATION, TRACESTATE_ANNOTATION},
 };
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -73,7 +73,7 @@ pub struct RunArgs {
     #[arg(long = "config-map", value_name = "NAME")]
     pub config_maps: Vec<String>,
     /// How long the run may take.
-    #[arg(long, value_name = "DURATION", value_parser = go_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = go_duration, allow_hyphen_values = true)]
     pub timeout: Option<String>,
     /// RemediationRequest that this serves; its name ties the audit events of an incident together.
     #[arg(long, value_name = "NAME")]
@@ -270,7 +270,7 @@ fn json_object(text: &str) -> Result<Value, String> {
 }
 
 fn go_duration(text: &str) -> Result<String, String> {
-    parse_duration(text).map(|_| text.to_owned())
+    parse_duration_above_zero(text).map(|_| text.to_owned())
 }
 
 #[cfg(test)]

@@ -131,6 +131,29 @@ async fn the_events_of_an_execution_are_verified_here_and_anywhere() {
 }
 
 #[tokio::test]
+async fn as_many_events_are_listed_as_were_asked_for() {
+    let directory = TempDir::new().unwrap();
+    let log = Log::start(directory.path()).await;
+    for begin in [0, 800, 1600] {
+        log.write(begin..begin + 800, "one").await;
+    }
+    for (limit, listed, told) in
+        [(1, 1, true), (1000, 1000, true), (2001, 2001, true), (2400, 2400, false), (1_000_000, 2400, false)]
+    {
+        let output = log.audit(&["list", "one", "-o", "json", "--limit", &limit.to_string()]).await;
+        expect(&output, 0, "");
+        let events: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let places: Vec<u64> =
+            events.as_array().unwrap().iter().map(|event| event["index"].as_u64().unwrap()).collect();
+        assert_eq!(places, (0..listed).collect::<Vec<_>>(), "--limit {limit}: in order, once each");
+        let note = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(note.contains("there are more"), told, "--limit {limit}: {note}");
+    }
+    expect(&log.audit(&["list", "--limit", "0"]).await, 2, "--limit");
+    log.end().await;
+}
+
+#[tokio::test]
 async fn a_pinned_log_may_grow_and_may_not_be_replaced() {
     let directory = TempDir::new().unwrap();
     let pin = directory.path().join("pin");

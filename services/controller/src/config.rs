@@ -11,7 +11,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use evenkeel_core::plan::Settings;
 use evenkeel_kit::{
-    config::{Security, parse_duration},
+    config::{Security, parse_duration_above_zero},
     settings::{self, not_empty},
 };
 use http::Uri;
@@ -77,7 +77,7 @@ pub struct Config {
     #[arg(long, env = "EVENKEEL_DATASTORAGE_URL", value_parser = web_address)]
     pub datastorage_url: Option<Uri>,
     /// How long it may take to answer.
-    #[arg(long, env = "EVENKEEL_DATASTORAGE_TIMEOUT", default_value = "10s", value_parser = above_zero)]
+    #[arg(long, env = "EVENKEEL_DATASTORAGE_TIMEOUT", default_value = "10s", value_parser = parse_duration_above_zero)]
     pub datastorage_timeout: Duration,
     /// PEM file of the authority that its certificate is checked against; the system's unless it is set.
     #[arg(long, env = "TLS_CA_FILE")]
@@ -99,19 +99,19 @@ pub struct Config {
     #[arg(long, env = "EVENKEEL_BACKOFF", default_value = "1m", value_parser = above_zero_or_off)]
     pub backoff: Duration,
     /// How long it rests at most after several such failures.
-    #[arg(long, env = "EVENKEEL_BACKOFF_MAX", default_value = "10m", value_parser = above_zero)]
+    #[arg(long, env = "EVENKEEL_BACKOFF_MAX", default_value = "10m", value_parser = parse_duration_above_zero)]
     pub backoff_max: Duration,
     /// Whether a target is blocked when an execution failed while it ran, until somebody clears it.
     #[arg(long, env = "EVENKEEL_BLOCK", default_value_t = true, action = clap::ArgAction::Set)]
     pub block: bool,
     /// How often a run is asked for when nothing is heard of it.
-    #[arg(long, env = "EVENKEEL_POLL_INTERVAL", default_value = "10s", value_parser = above_zero)]
+    #[arg(long, env = "EVENKEEL_POLL_INTERVAL", default_value = "10s", value_parser = parse_duration_above_zero)]
     pub poll_interval: Duration,
     /// How long a lock without a live run keeps others out. The executor must have the same.
-    #[arg(long, env = "EVENKEEL_START_TIMEOUT", default_value = "30s", value_parser = above_zero)]
+    #[arg(long, env = "EVENKEEL_START_TIMEOUT", default_value = "30s", value_parser = parse_duration_above_zero)]
     pub start_timeout: Duration,
     /// How long a run may be unable to start before it is given up.
-    #[arg(long, env = "EVENKEEL_STUCK_GRACE", default_value = "2m", value_parser = above_zero)]
+    #[arg(long, env = "EVENKEEL_STUCK_GRACE", default_value = "2m", value_parser = parse_duration_above_zero)]
     pub stuck_grace: Duration,
     /// How many executions are worked on at the same time.
     #[arg(long, env = "EVENKEEL_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
@@ -126,7 +126,7 @@ pub struct Config {
     )]
     pub leader_election_id: String,
     /// How long finished executions are kept once nothing is left to do for them; for ever unless it is set.
-    #[arg(long, env = "EVENKEEL_RETENTION", value_parser = above_zero)]
+    #[arg(long, env = "EVENKEEL_RETENTION", value_parser = parse_duration_above_zero)]
     pub retention: Option<Duration>,
     /// Who this process is and whom it trusts.
     #[command(flatten)]
@@ -227,14 +227,7 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
 
 /// What does not hold at all is said in a word: a zero is more often a mistake.
 fn above_zero_or_off(text: &str) -> Result<Duration, String> {
-    if text == "off" { Ok(Duration::ZERO) } else { above_zero(text) }
-}
-
-fn above_zero(text: &str) -> Result<Duration, String> {
-    match parse_duration(text)? {
-        Duration::ZERO => Err("must be above zero".to_owned()),
-        duration => Ok(duration),
-    }
+    if text == "off" { Ok(Duration::ZERO) } else { parse_duration_above_zero(text) }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Kubernetes Events: what people are told. Best effort and out of the way: an Event that cannot
 //! be published in time is dropped and counted, and nothing waits for one.
 
+use std::{pin::pin, time::Duration};
+
 use evenkeel_api::WorkflowExecution;
 use evenkeel_core::plan::{Notice, Severity};
-use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
@@ -11,7 +12,7 @@ use kube::{
 };
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
 use crate::{metrics::Metrics, record};
 
@@ -23,8 +24,9 @@ const NOTE_MAX: usize = 1024;
 const NAME_MAX: usize = 236;
 /// Events that may wait.
 const QUEUE: usize = 4096;
-/// Events that are published at the same time: few, so that executions come first.
-const AT_ONCE: usize = 4;
+/// Time between two Events. Under load most of what is written would be Events otherwise; so they come
+/// later, and executions come first.
+const PACE: Duration = Duration::from_millis(10);
 
 /// Publishes Events.
 #[derive(Clone)]
@@ -62,16 +64,18 @@ impl Publisher {
     /// Publishes until every sender is gone.
     pub(crate) async fn run(self) {
         let Self { api, queue, metrics } = self;
-        let publish = async |event: Event| match api.create(&PostParams::default(), &event).await {
-            Ok(_) => {}
-            // Said before, by us.
-            Err(kube::Error::Api(status)) if status.code == 409 => {}
-            Err(error) => {
-                metrics.event_dropped();
-                tracing::warn!(reason = event.reason, "could not publish an event: {error}");
+        let mut queue = pin!(ReceiverStream::new(queue).throttle(PACE));
+        while let Some(event) = queue.next().await {
+            match api.create(&PostParams::default(), &event).await {
+                Ok(_) => {}
+                // Said before, by us.
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => {
+                    metrics.event_dropped();
+                    tracing::warn!(reason = event.reason, "could not publish an event: {error}");
+                }
             }
-        };
-        ReceiverStream::new(queue).for_each_concurrent(AT_ONCE, publish).await;
+        }
     }
 }
 

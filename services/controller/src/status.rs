@@ -122,9 +122,10 @@ fn difference(old: &Status, new: &Status) -> Value {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
     };
-    let old = fields(old);
-    let mut changed: Map<String, Value> =
-        fields(new).into_iter().filter(|(name, value)| old.get(name) != Some(value)).collect();
+    let (old, new) = (fields(old), fields(new));
+    let gone = old.keys().filter(|name| !new.contains_key(*name)).map(|name| (name.clone(), Value::Null));
+    let mut changed: Map<String, Value> = gone.collect();
+    changed.extend(new.into_iter().filter(|(name, value)| old.get(name) != Some(value)));
     // Objects are merged key by key, and a key that a new failure does not have must not survive.
     for name in ["failureDetails", "executionStatus"] {
         if let (Some(Value::Object(before)), Some(Value::Object(after))) =
@@ -181,6 +182,16 @@ mod tests {
         let patch = difference(&outcome("text"), &outcome(""));
         assert_eq!(patch["executionStatus"]["message"], Value::Null);
         assert!(patch["executionStatus"].as_object().unwrap().contains_key("message"));
+    }
+
+    #[test]
+    fn a_field_that_is_gone_is_taken_away() {
+        let old = Status { completion: Some(1_000), engine: Some("job".to_owned()), ..Status::default() };
+        let new = Status { completion: None, ..old.clone() };
+        assert_eq!(difference(&old, &new), json!({ "completionTime": null }));
+        let mut told = old.clone();
+        conditions::set(&mut told.conditions, "Ready", true, ("Ready", String::new()), 1, 2_000);
+        assert_eq!(difference(&told, &old), json!({ "conditions": null }), "the last condition, too");
     }
 
     #[test]

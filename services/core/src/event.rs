@@ -71,7 +71,8 @@ impl Event {
 /// How many events must be in the log for a record. They only ever grow by their end.
 pub fn count(record: &Record) -> usize {
     let status = &record.status;
-    [status.engine.is_some(), status.start.is_some(), record.is_terminal(), record.clearance().is_some()]
+    let has_ended = record.is_terminal() && status.completion.is_some();
+    [status.engine.is_some(), status.start.is_some(), has_ended, record.clearance().is_some()]
         .into_iter()
         .filter(|due| *due)
         .count()
@@ -91,15 +92,15 @@ pub fn derive(record: &Record) -> Vec<Event> {
         put_run(record, &mut data);
         events.push(event(record, "workflowexecution.execution.started", start, data));
     }
-    let completion = status.completion.unwrap_or(record.created);
-    match record.phase() {
-        Some(Phase::Completed) => {
+    // An end without a time is none that could be told of: no other moment stands for it.
+    match status.completion.and_then(|completion| Some((record.phase()?, completion))) {
+        Some((Phase::Completed, completion)) => {
             let mut data = payload(record, "workflowexecution.workflow.completed", Phase::Completed);
             put_run(record, &mut data);
             put_times(record, &mut data);
             events.push(event(record, "workflowexecution.workflow.completed", completion, data));
         }
-        Some(Phase::Failed) => {
+        Some((Phase::Failed, completion)) => {
             let mut data = payload(record, "workflowexecution.workflow.failed", Phase::Failed);
             put_run(record, &mut data);
             put_times(record, &mut data);

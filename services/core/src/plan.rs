@@ -282,6 +282,9 @@ pub fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
     if !record.has_finalizer {
         return Decision::Act(Effect::Accept);
     }
+    if record.is_misplaced() {
+        return write::corrected(observed, now);
+    }
     match record.phase() {
         Some(Phase::Running) => running::plan(observed, now),
         Some(Phase::Completed | Phase::Failed) => terminal::plan(observed, now),

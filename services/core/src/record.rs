@@ -159,6 +159,19 @@ pub struct Status {
     pub conditions: Vec<Condition>,
 }
 
+impl Status {
+    /// The end that is shown by what every end is stored with: its time, and the condition that
+    /// says how it ended or that nothing ever started.
+    fn shown_end(&self) -> Option<Phase> {
+        self.completion?;
+        if is_true(&self.conditions, kind::EXECUTION_COMPLETE) {
+            return Some(Phase::Completed);
+        }
+        let failed = [kind::EXECUTION_COMPLETE, kind::EXECUTION_CREATED];
+        failed.iter().any(|kind| is_false(&self.conditions, kind)).then_some(Phase::Failed)
+    }
+}
+
 /// A phase as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StoredPhase {
@@ -223,12 +236,30 @@ pub struct Failure {
 }
 
 impl Record {
-    /// Where it stands; none for a phase of another release.
+    /// Where it stands; none for a phase of another release. Anybody with the permission can write
+    /// a phase, so an end counts only with what comes with every end, and then whatever the phase.
     pub fn phase(&self) -> Option<Phase> {
-        match &self.status.phase {
-            StoredPhase::Unset => Some(Phase::Pending),
-            StoredPhase::Known(phase) => Some(*phase),
-            StoredPhase::Foreign(_) => None,
+        let stored = match &self.status.phase {
+            StoredPhase::Unset => Phase::Pending,
+            StoredPhase::Known(phase) => *phase,
+            StoredPhase::Foreign(_) => return None,
+        };
+        let status = &self.status;
+        let was_started = status.start.is_some() || status.run_name.is_some();
+        Some(match status.shown_end() {
+            Some(end) => end,
+            None if !stored.is_terminal() || self.holds(kind::RELEASED) => stored,
+            None if was_started => Phase::Running,
+            None => Phase::Pending,
+        })
+    }
+
+    /// Whether the stored phase is not where it stands.
+    pub fn is_misplaced(&self) -> bool {
+        match self.status.phase {
+            StoredPhase::Known(stored) => self.phase() != Some(stored),
+            StoredPhase::Unset => self.is_terminal(),
+            StoredPhase::Foreign(_) => false,
         }
     }
 

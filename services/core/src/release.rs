@@ -4,6 +4,9 @@
 //! run. The token grows even if the attempt never held the Lease, so that requests of this attempt that
 //! are still under way find the Lease moved. At the end the Lease is read once more, because another
 //! attempt that met our live run in between may have handed it back.
+//!
+//! Most releases come long after the run has finished, and the caller knows that. If that run is the one
+//! the Lease names, nobody can meet it live once the Lease is free: removing it is all that is left to do.
 
 use crate::start::{Lease, Rule, Rules, Run};
 
@@ -13,6 +16,9 @@ pub struct Release<A, R> {
     me: A,
     engines: u8,
     rules: Rules,
+    /// The run of this attempt that is known to have finished, and its engine. None once that does not
+    /// help any more.
+    finished: Option<(u8, R)>,
     /// Whether the Lease was freed, or its token grown.
     freed: bool,
     step: Step<A, R>,
@@ -43,7 +49,8 @@ pub enum Action<A, R> {
     },
     /// Look for a run under the run's name in this engine, uncached. Answer: [`Seen::Run`].
     Look(u8),
-    /// Remove this very object and everything that belongs to it. Answer: [`Seen::Removed`].
+    /// Remove this very object and everything that belongs to it. Answer: [`Seen::Removed`], or
+    /// [`Seen::Gone`] when there is no such object, or none any more.
     Remove(u8, R),
     /// Wait until this run is gone; then look again. Answer: [`Seen::Run`].
     AwaitGone(u8, R),
@@ -62,14 +69,23 @@ pub enum Seen<A, R> {
     Moved,
     /// The run found, if any.
     Run(Option<Run<A, R>>),
-    /// The removal has begun, or there was nothing left to remove.
+    /// The removal has begun.
     Removed,
+    /// The object is gone.
+    Gone,
 }
 
 impl<A: Clone + Eq, R: Clone + Eq> Release<A, R> {
     /// A release of attempt `me`, whose run may be in any of the `engines`.
     pub fn new(me: A, engines: u8) -> Self {
-        Self { me, engines, rules: Rules::default(), freed: false, step: Step::Read }
+        let rules = Rules::default();
+        Self { me, engines, rules, finished: None, freed: false, step: Step::Read }
+    }
+
+    /// The same, by a caller who has seen that this run of the attempt has finished.
+    #[must_use]
+    pub fn knowing_finished(self, engine: u8, run: R) -> Self {
+        Self { finished: Some((engine, run)), ..self }
     }
 
     /// The same without one rule of the protocol. Only for showing that the rule is needed.
@@ -101,10 +117,15 @@ impl<A: Clone + Eq, R: Clone + Eq> Release<A, R> {
         let step = self.step.clone();
         self.step = match (step, seen) {
             (Step::Read, Seen::Lease(lease)) => self.free(lease),
-            (Step::Write { .. }, Seen::Written) => self.freed(),
+            (Step::Write { from, .. }, Seen::Written) => self.written(from),
             (Step::Write { .. }, Seen::Moved) => Step::Read,
             (Step::Look(engine) | Step::AwaitGone(engine, _), Seen::Run(run)) => self.looked(engine, run),
-            (Step::Remove(engine, _), Seen::Removed) => Step::Look(engine),
+            (Step::Remove(engine, _), Seen::Removed) => {
+                self.finished = None;
+                Step::Look(engine)
+            }
+            (Step::Remove(..), Seen::Gone) if self.finished.is_some() => Step::Done,
+            (Step::Remove(engine, _), Seen::Gone) => self.look_on(engine),
             (step, _) => step,
         };
         self.action()
@@ -128,6 +149,19 @@ impl<A: Clone + Eq, R: Clone + Eq> Release<A, R> {
         Step::Write { from: lease, to: Lease { holder, token: grown, released, launched } }
     }
 
+    fn written(&mut self, from: Option<Lease<A, R>>) -> Step<A, R> {
+        let ours = from.filter(|lease| lease.holder.as_ref() == Some(&self.me));
+        let named = ours.and_then(|lease| lease.launched);
+        self.finished = self.finished.take().filter(|(_, run)| named.as_ref() == Some(run));
+        match self.finished.clone() {
+            Some((engine, run)) => {
+                self.freed = true;
+                Step::Remove(engine, run)
+            }
+            None => self.freed(),
+        }
+    }
+
     fn freed(&mut self) -> Step<A, R> {
         self.freed = true;
         if self.rules.lacks(Rule::FreeFirst) { Step::Done } else { Step::Look(0) }
@@ -145,9 +179,12 @@ impl<A: Clone + Eq, R: Clone + Eq> Release<A, R> {
         match run {
             Some(run) if run.owner == self.me && run.going => Step::AwaitGone(engine, run.id),
             Some(run) if run.owner == self.me => Step::Remove(engine, run.id),
-            _ if engine + 1 < self.engines => Step::Look(engine + 1),
-            _ => Step::Read,
+            _ => self.look_on(engine),
         }
+    }
+
+    fn look_on(&self, engine: u8) -> Step<A, R> {
+        if engine + 1 < self.engines { Step::Look(engine + 1) } else { Step::Read }
     }
 }
 
@@ -183,6 +220,40 @@ mod tests {
         assert_eq!(release.next(Seen::Run(Some(run("me", Stage::Live, true)))), Action::AwaitGone(1, 7));
         assert_eq!(release.next(Seen::Run(None)), Action::ReadLease);
         assert_eq!(release.next(Seen::Lease(Some(lease(None, 5, Some("me"))))), Action::Done);
+    }
+
+    /// A release whose caller has seen run 7 finished, after the Lease was freed.
+    fn knowing(launched: Option<u8>) -> Machine {
+        let mut release = Machine::new("me", 2).knowing_finished(1, 7);
+        release.next(Seen::Lease(Some(Lease { launched, ..lease(Some("me"), 4, None) })));
+        release.next(Seen::Written);
+        release
+    }
+
+    #[test]
+    fn a_run_known_to_have_finished_is_removed_without_a_look() {
+        let mut release = knowing(Some(7));
+        assert_eq!(release.action(), Action::Remove(1, 7));
+        let mut slow = release.clone();
+        assert_eq!(release.next(Seen::Gone), Action::Done);
+        assert_eq!(slow.next(Seen::Removed), Action::Look(1));
+        assert_eq!(slow.next(Seen::Run(None)), Action::ReadLease);
+    }
+
+    #[test]
+    fn another_run_than_the_lease_names_is_looked_for() {
+        for launched in [None, Some(8)] {
+            assert_eq!(knowing(launched).action(), Action::Look(0));
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_gone_at_once_needs_no_second_look() {
+        let mut release = Machine::new("me", 2);
+        release.next(Seen::Lease(Some(lease(None, 5, Some("me")))));
+        release.next(Seen::Run(Some(run("me", Stage::Done, false))));
+        assert_eq!(release.next(Seen::Gone), Action::Look(1));
+        assert_eq!(release.next(Seen::Run(None)), Action::ReadLease);
     }
 
     #[test]

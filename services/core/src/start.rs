@@ -4,7 +4,8 @@
 //! steps makes a late starter harmless all the same:
 //!
 //! 1. take the Lease, which yields a fencing token;
-//! 2. *then* look under the run's name in every engine, and clear away what is dead;
+//! 2. *then* look under the run's name in every engine, and clear away what is dead; in the run's own
+//!    engine its creation is the look, since it fails when the name is taken;
 //! 3. create the run inert;
 //! 4. write into the Lease that this very run goes live, on condition that it is still ours, under this
 //!    token, and names no other run;
@@ -40,6 +41,9 @@ pub struct Start<A, R> {
     lease: Option<Lease<A, R>>,
     /// Our own run, if one was seen while looking.
     own: Option<(u8, R, Stage)>,
+    /// Whether our own engine need not be looked in: this try took the Lease, and creating the run will
+    /// tell whether its name is free.
+    fresh: bool,
     step: Step<A, R>,
 }
 
@@ -82,7 +86,9 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
     /// A start of attempt `me` in `engine` (one of `engines`), decided when the token was `expected`.
     pub fn new(me: A, expected: i64, engine: u8, engines: u8) -> Self {
         let rules = Rules::default();
-        Self { me, engine, engines, rules, lease: None, own: None, step: Step::Read(expected) }
+        // A token of zero says that there was no Lease, and creating one tells whether that is still so.
+        let step = if expected == 0 { Step::Take } else { Step::Read(expected) };
+        Self { me, engine, engines, rules, lease: None, own: None, fresh: false, step }
     }
 
     /// The same without one rule of the protocol. Only for showing that the rule is needed.
@@ -131,7 +137,7 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
             (Step::Clear(engine, _), Seen::Removed | Seen::Moved) => Step::Look(engine),
             (Step::GiveBack(owner), Seen::Written | Seen::Moved) => self.end(Outcome::Busy(owner)),
             (Step::Create, Seen::Created(run)) => self.created(run),
-            (Step::Create, Seen::Exists) => self.first_look(),
+            (Step::Create, Seen::Exists) => self.first_look(false),
             (Step::Create, Seen::Refused) => Step::GiveUp,
             (Step::GiveUp, Seen::Written | Seen::Moved) => self.end(Outcome::Refused),
             (Step::Mark(own, _), Seen::Written) => self.go_live(own),
@@ -161,7 +167,7 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
             // that moved it. More than once, and somebody else was there in between.
             Some(holder) if holder == self.me => {
                 if expected >= current - 1 || self.rules.lacks(Rule::ResumeOnlyNext) {
-                    self.first_look()
+                    self.first_look(false)
                 } else {
                     self.moved()
                 }
@@ -169,7 +175,7 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
             // Its run went live, or may at any time, even if nobody can see it.
             Some(holder) if !is_left => self.end(Outcome::Busy(holder)),
             _ if !is_expected => self.moved(),
-            Some(_) => Step::Peek(self.from(0)),
+            Some(_) => self.next_engine(0).map_or(Step::Take, Step::Peek),
             None => Step::Take,
         }
     }
@@ -178,13 +184,13 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
     fn peeked(&mut self, engine: u8, run: Option<Run<A, R>>) -> Step<A, R> {
         match run {
             Some(run) if run.owner != self.me && !self.may_clear(&run) => self.end(Outcome::Busy(run.owner)),
-            _ => self.following(engine).map_or(Step::Take, Step::Peek),
+            _ => self.next_engine(engine + 1).map_or(Step::Take, Step::Peek),
         }
     }
 
     fn taken(&mut self) -> Step<A, R> {
         self.lease = Some(self.lease_of(Some(self.me.clone())));
-        if self.rules.lacks(Rule::LookAfterTaking) { Step::Create } else { self.first_look() }
+        if self.rules.lacks(Rule::LookAfterTaking) { Step::Create } else { self.first_look(true) }
     }
 
     /// Step 2: what is under the run's name in this engine?
@@ -209,7 +215,12 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
             Some(run) => return Step::Clear(engine, run.id),
             None => {}
         }
-        if let Some(engine) = self.following(engine) {
+        self.look_from(engine + 1)
+    }
+
+    /// Looks on in this engine or a later one; when all were looked in, it is clear what to do.
+    fn look_from(&mut self, engine: u8) -> Step<A, R> {
+        if let Some(engine) = self.next_engine(engine) {
             return Step::Look(engine);
         }
         match self.own.take() {
@@ -291,9 +302,10 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
         }
     }
 
-    fn first_look(&mut self) -> Step<A, R> {
+    fn first_look(&mut self, fresh: bool) -> Step<A, R> {
         self.own = None;
-        Step::Look(self.from(0))
+        self.fresh = fresh;
+        self.look_from(0)
     }
 
     fn moved(&mut self) -> Step<A, R> {
@@ -304,18 +316,14 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
     fn end(&mut self, outcome: Outcome<A>) -> Step<A, R> {
         self.lease = None;
         self.own = None;
+        self.fresh = false;
         Step::End(outcome)
     }
 
-    /// The engine to look in after this one.
-    fn following(&self, engine: u8) -> Option<u8> {
-        let next = engine + 1;
-        (next < self.engines && !self.rules.lacks(Rule::LookEverywhere)).then_some(next)
-    }
-
-    /// The engine to look in first.
-    fn from(&self, first: u8) -> u8 {
-        if self.rules.lacks(Rule::LookEverywhere) { self.engine } else { first }
+    /// The first engine to look in, from this one on.
+    fn next_engine(&self, from: u8) -> Option<u8> {
+        let everywhere = !self.rules.lacks(Rule::LookEverywhere);
+        (from..self.engines).find(|&engine| if engine == self.engine { !self.fresh } else { everywhere })
     }
 
     fn token(&self) -> i64 {

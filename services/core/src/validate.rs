@@ -19,6 +19,9 @@ pub enum Problem {
     /// The timeout cannot be understood.
     #[error("spec.executionConfig.timeout '{0}' is not a duration such as 10m or 1h30m")]
     Timeout(String),
+    /// The timeout would leave no time.
+    #[error("spec.executionConfig.timeout '{0}' leaves no time: it must be above zero, such as 10m or 1h30m")]
+    NoTime(String),
 }
 
 /// Checks what was asked for.
@@ -27,11 +30,12 @@ pub fn validate(spec: &Spec) -> Result<(), Problem> {
         return Err(Problem::NoBundle);
     }
     Target::parse(&spec.target)?;
-    match &spec.timeout {
-        Some(text) if go_duration::parse(text).is_none_or(|timeout| timeout.is_zero()) => {
-            Err(Problem::Timeout(text.clone()))
-        }
-        _ => Ok(()),
+    let Some(text) = &spec.timeout else { return Ok(()) };
+    // Go writes a duration below zero with a sign, which is all that is wrong with it here.
+    match go_duration::parse(text.strip_prefix('-').unwrap_or(text)) {
+        Some(time) if time.is_zero() || text.starts_with('-') => Err(Problem::NoTime(text.clone())),
+        Some(_) => Ok(()),
+        None => Err(Problem::Timeout(text.clone())),
     }
 }
 
@@ -84,9 +88,20 @@ mod tests {
 
     #[test]
     fn a_timeout_must_be_a_duration_above_zero() {
-        for (timeout, fine) in [("10m", true), ("soon", false), ("0s", false), ("", false)] {
+        for (timeout, word) in [
+            ("10m", ""),
+            ("soon", "is not a duration"),
+            ("", "is not a duration"),
+            ("--5s", "is not a duration"),
+            ("0s", "above zero"),
+            ("0", "above zero"),
+            ("-5s", "above zero"),
+            ("-1m30s", "above zero"),
+        ] {
             let spec = Spec { timeout: Some(timeout.to_owned()), ..spec("image", "a/b") };
-            assert_eq!(validate(&spec).is_ok(), fine, "{timeout}");
+            let text = validate(&spec).err().map(|problem| problem.to_string()).unwrap_or_default();
+            assert!(text.contains(word) && text.is_empty() == word.is_empty(), "{timeout}: {text}");
+            assert!(word.is_empty() || text.contains(&format!("'{timeout}'")), "{text}");
         }
     }
 }

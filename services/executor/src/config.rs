@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser};
-use evenkeel_kit::config::{Security, parse_duration};
+use evenkeel_kit::config::{Security, parse_duration_above_zero};
 
 /// Launches remediation workflows, once each and on one target at a time.
 #[derive(Parser, Clone, Debug)]
@@ -20,10 +20,10 @@ pub struct Config {
     pub namespace: String,
     /// How long an attempt that took a target may stay without a live run before another attempt may
     /// take the target over.
-    #[arg(long, env = "EVENKEEL_START_TIMEOUT", default_value = "30s", value_parser = parse_duration)]
+    #[arg(long, env = "EVENKEEL_START_TIMEOUT", default_value = "30s", value_parser = parse_duration_above_zero)]
     pub start_timeout: Duration,
     /// How long a run may take when its request names no timeout.
-    #[arg(long, env = "EVENKEEL_DEFAULT_TIMEOUT", default_value = "30m", value_parser = parse_duration)]
+    #[arg(long, env = "EVENKEEL_DEFAULT_TIMEOUT", default_value = "30m", value_parser = parse_duration_above_zero)]
     pub default_timeout: Duration,
     /// Common names of client certificates that may call.
     #[arg(
@@ -61,4 +61,30 @@ pub struct Hardening {
         action = clap::ArgAction::Set
     )]
     pub read_only_root: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn no_timeout_at_all_and_a_negative_one_are_refused_as_such() {
+        let parsed = Arguments::try_parse_from(["evenkeel-executor"]);
+        assert_eq!(parsed.unwrap().config.default_timeout, Duration::from_secs(1800));
+        for setting in ["--default-timeout", "--start-timeout"] {
+            for (value, word) in [("0s", "above zero"), ("-5s", "negative")] {
+                let parsed = Arguments::try_parse_from(["evenkeel-executor", &format!("{setting}={value}")]);
+                let error = parsed.err().map(|error| error.to_string()).unwrap_or_default();
+                assert!(error.contains(word), "{setting}={value}: {error}");
+            }
+        }
+    }
 }

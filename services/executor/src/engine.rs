@@ -37,22 +37,25 @@ pub(crate) enum Created {
     Refused(Error),
 }
 
-/// On what condition a run is removed.
-pub(crate) enum Condition<'a> {
-    /// It is this very object.
-    Same {
-        /// Uid of the object.
-        uid: &'a str,
-    },
-    /// It is this very object, and has not changed since it was looked at.
-    Unchanged {
-        /// Uid of the object.
-        uid: &'a str,
-        /// Its resourceVersion when it was looked at.
-        resource_version: &'a str,
-        /// How far it had got.
-        stage: Stage,
-    },
+/// Which run is removed, and on what condition.
+pub(crate) struct Removal<'a> {
+    /// Uid of the object: another one under its name stays.
+    pub(crate) uid: &'a str,
+    /// How far it had got when it was seen. What is live has pods that must be gone first.
+    pub(crate) stage: Stage,
+    /// Its resourceVersion when it was looked at, if it must not have changed since.
+    pub(crate) unchanged_since: Option<&'a str>,
+}
+
+/// What came of a removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// There is no such object, or none any more.
+    Gone,
+    /// It will be gone.
+    Going,
+    /// It has changed, and stays.
+    Changed,
 }
 
 /// What would be created.
@@ -75,10 +78,11 @@ pub(crate) trait Engine: Send + Sync + 'static {
     async fn look(&self, run: &str) -> Result<Option<Found>>;
     /// Creates the run inert, with the owner and the token on it.
     async fn create(&self, attempt: &Attempt, token: i64) -> Result<Created>;
-    /// Makes this very object live. False when it is gone, going, or another object.
-    async fn go_live(&self, run: &str, uid: &str) -> Result<bool>;
-    /// Removes a run, with everything that belongs to it. False when the condition does not hold.
-    async fn remove(&self, run: &str, condition: Condition<'_>) -> Result<bool>;
+    /// Makes this very object live and gives it as it is then. None when it is gone, going, or another
+    /// object.
+    async fn go_live(&self, run: &str, uid: &str) -> Result<Option<Found>>;
+    /// Removes a run, with everything that belongs to it.
+    async fn remove(&self, run: &str, removal: Removal<'_>) -> Result<Removed>;
     /// Waits until this object is gone, for at most `limit`. False when it is still there.
     async fn await_gone(&self, run: &str, uid: &str, limit: Duration) -> Result<bool>;
     /// Makes a live run end, for this reason.

@@ -27,7 +27,7 @@ use serde_json::json;
 use crate::{
     attempt::Attempt,
     config::Hardening,
-    engine::{Condition, Created, Engine, Found, Rendered},
+    engine::{Created, Engine, Found, Removal, Removed, Rendered},
     error::{self, Error, Result},
     runs::Runs,
 };
@@ -158,39 +158,38 @@ impl Engine for JobEngine {
 
     #[tracing::instrument(name = "k8s.job.release", skip_all, fields(otel.kind = "client",
         k8s.namespace.name = self.namespace, k8s.job.name = run))]
-    async fn go_live(&self, run: &str, uid: &str) -> Result<bool> {
+    async fn go_live(&self, run: &str, uid: &str) -> Result<Option<Found>> {
         let patch = json!({
             "metadata": {"uid": uid, "annotations": {LIVE: "true"}},
             "spec": {"suspend": false},
         });
         match self.patch(run, patch).await {
-            Ok(job) => Ok(job.metadata.deletion_timestamp.is_none()),
-            Err(error) => self.unless_gone(run, uid, error).await.map(|()| false),
+            Ok(job) => Ok(Some(observe::found(&job)).filter(|found| !found.going)),
+            Err(error) => self.unless_gone(run, uid, error).await.map(|()| None),
         }
     }
 
     #[tracing::instrument(name = "k8s.job.delete", skip_all, fields(otel.kind = "client",
         k8s.namespace.name = self.namespace, k8s.job.name = run))]
-    async fn remove(&self, run: &str, condition: Condition<'_>) -> Result<bool> {
-        // The Job stays until its pods are gone, so that nobody takes the target before that.
-        let foreground = PropagationPolicy::Foreground;
-        let (uid, resource_version, propagation) = match condition {
-            Condition::Same { uid } => (uid, None, foreground),
-            Condition::Unchanged { uid, resource_version, stage } => {
-                // What was never live has no pods to wait for.
-                let is_inert = stage == Stage::Inert;
-                let propagation = if is_inert { PropagationPolicy::Background } else { foreground };
-                (uid, Some(resource_version.to_owned()), propagation)
-            }
+    async fn remove(&self, run: &str, removal: Removal<'_>) -> Result<Removed> {
+        let Removal { uid, stage, unchanged_since } = removal;
+        // A live Job stays until its pods are gone, so that nobody takes the target before that. One that
+        // was never live has no pods, and Kubernetes says that one has ended only when its pods have.
+        let propagation = match stage {
+            Stage::Live => PropagationPolicy::Foreground,
+            Stage::Inert | Stage::Done => PropagationPolicy::Background,
         };
+        let resource_version = unchanged_since.map(str::to_owned);
         let parameters = DeleteParams {
             propagation_policy: Some(propagation),
             preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version }),
             ..DeleteParams::default()
         };
         match self.api.delete(run, &parameters).await {
-            Ok(_) => Ok(true),
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+            // While finalizers hold it the object comes back, and else a status.
+            Ok(answer) => Ok(if answer.is_left() { Removed::Going } else { Removed::Gone }),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Removed::Gone),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Removed::Changed),
             Err(error) => Err(error.into()),
         }
     }

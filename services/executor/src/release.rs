@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use evenkeel_core::{
     release::{Action, Release, Seen},
-    start::Run,
+    start::{Run, Stage},
     target::Target,
 };
 use evenkeel_kit::failpoint;
+use evenkeel_proto::execution::v1::Execution;
 
 use crate::{
     attempt::Owner,
-    engine::{Condition, Engines, Found},
+    engine::{Engines, Found, Removal, Removed},
     error::{Error, Result},
     lease::{Leases, Lock, Stored},
     start::{STEPS_LIMIT, STEPS_SPENT},
@@ -20,15 +21,22 @@ use crate::{
 /// How long one request waits for the run to be gone; the caller asks again after that.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(3);
 
-/// Releases `owner` from `target`. False when the run is still being removed.
+/// Releases `owner` from `target`, given the facts of its run if that is known to have finished. False
+/// when the run is still being removed.
 pub(crate) async fn release(
     leases: &Leases,
     engines: &Engines,
     owner: &Owner,
     target: &Target,
+    finished: Option<Execution>,
 ) -> Result<bool> {
-    let mut drive = Drive { leases, engines, target, run: target.run_name(), stored: Stored::default() };
+    let (run, stored, stage) = (target.run_name(), Stored::default(), Stage::Done);
+    let mut drive = Drive { leases, engines, target, run, stored, stage };
     let mut machine: Release<String, String> = Release::new(owner.uid.clone(), engines.count());
+    if let Some(run) = finished {
+        let (engine, _) = engines.named(&run.engine)?;
+        machine = machine.knowing_finished(engine, run.run_uid);
+    }
     let mut action = machine.action();
     for _ in 0..STEPS_LIMIT {
         let seen = match action {
@@ -52,6 +60,8 @@ struct Drive<'a> {
     target: &'a Target,
     run: String,
     stored: Stored,
+    /// Stage of the run as last looked at; what was not looked at is known to be done.
+    stage: Stage,
 }
 
 impl Drive<'_> {
@@ -65,17 +75,19 @@ impl Drive<'_> {
             Action::Look(engine) => self.look(engine).await,
             Action::Remove(engine, uid) => {
                 failpoint::hit("executor.release.delete.before");
-                // False says that the object is gone or another, so there is nothing left to remove.
-                self.engines.at(engine).remove(&self.run, Condition::Same { uid: &uid }).await?;
+                let removal = Removal { uid: &uid, stage: self.stage, unchanged_since: None };
+                let removed = self.engines.at(engine).remove(&self.run, removal).await?;
                 failpoint::hit("executor.release.delete.after");
-                Ok(Seen::Removed)
+                // What has changed is another object, so this one is gone.
+                Ok(if removed == Removed::Going { Seen::Removed } else { Seen::Gone })
             }
             Action::AwaitGone(..) | Action::Done => Ok(Seen::Moved),
         }
     }
 
-    async fn look(&self, engine: u8) -> Result<Seen<String, String>> {
+    async fn look(&mut self, engine: u8) -> Result<Seen<String, String>> {
         let found = self.engines.at(engine).look(&self.run).await?;
+        self.stage = found.as_ref().map_or(Stage::Done, |found| found.stage);
         Ok(Seen::Run(found.map(|Found { owner, stage, going, uid, .. }| Run {
             owner: owner.uid,
             stage,

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     attempt::Owner,
-    engine::{Condition, Found},
+    engine::{Found, Removal},
     error::{Error, Result},
     metrics::Metrics,
     parse, release,
@@ -49,7 +49,10 @@ impl Service {
     async fn target(&self, target: &Target) -> Result<proto::Target> {
         let run_name = target.run_name();
         let stored = self.starter.leases.read(&run_name).await?;
-        let found = self.starter.engines.look(&run_name).await?;
+        // A run that the watches do not know is either not there or so new that whoever acts on this
+        // answer meets it: a start looks for itself. One that they know may be gone, so it is looked at.
+        let is_known = !self.runs.is_synced() || self.runs.get(&run_name).is_some();
+        let found = if is_known { self.starter.engines.look(&run_name).await? } else { None };
         let lock = stored.lock.as_ref();
         Ok(proto::Target {
             target: target.as_str().to_owned(),
@@ -70,12 +73,8 @@ impl Service {
 
     async fn start(&self, request: proto::StartExecutionRequest) -> Result<proto::StartExecutionResponse> {
         let attempt = parse::attempt(request.spec, self.default_timeout)?;
-        let Started { engine, adopted } = self.starter.start(&attempt, request.expected_token).await?;
-        let run = attempt.target.run_name();
-        let found = self.starter.engines.at(engine).look(&run).await?;
-        let found = found.filter(|found| found.owner.uid == attempt.owner.uid);
-        let found = found.ok_or(Error::Unsettled("the run went live and was removed at once"))?;
-        Ok(proto::StartExecutionResponse { execution: Some(self.best_facts(found)), adopted })
+        let Started { run, adopted } = self.starter.start(&attempt, request.expected_token).await?;
+        Ok(proto::StartExecutionResponse { execution: Some(self.best_facts(run)), adopted })
     }
 
     /// From the watches if they have it; what they do not have may only be late, so it is looked for.
@@ -105,7 +104,10 @@ impl Service {
         match found.stage {
             Stage::Done => {}
             Stage::Live => engine.stop(&run, &found.uid, reason).await?,
-            Stage::Inert => _ = engine.remove(&run, Condition::Same { uid: &found.uid }).await?,
+            Stage::Inert => {
+                let removal = Removal { uid: &found.uid, stage: found.stage, unchanged_since: None };
+                engine.remove(&run, removal).await?;
+            }
         }
         failpoint::hit("executor.cancel.after");
         Ok(self.owned(owner, &run).await?.map(|(_, found)| self.best_facts(found)))
@@ -113,7 +115,8 @@ impl Service {
 
     async fn release(&self, owner: &Owner, target: &Target) -> Result<proto::ReleaseState> {
         let Starter { leases, engines, .. } = &self.starter;
-        let is_done = release::release(leases, engines, owner, target).await?;
+        let finished = self.runs.get(&target.run_name()).filter(|run| is_finished(run, owner));
+        let is_done = release::release(leases, engines, owner, target, finished).await?;
         Ok(if is_done { proto::ReleaseState::Released } else { proto::ReleaseState::Removing })
     }
 
@@ -167,6 +170,12 @@ impl Service {
             }
         })
     }
+}
+
+/// Whether this is a run of that owner, and it will not run any more.
+fn is_finished(run: &proto::Execution, owner: &Owner) -> bool {
+    let is_theirs = run.owner.as_ref().is_some_and(|of| of.uid == owner.uid);
+    is_theirs && matches!(run.state(), proto::ExecutionState::Succeeded | proto::ExecutionState::Failed)
 }
 
 type WatchItem = std::result::Result<proto::WatchExecutionsResponse, Status>;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     attempt::{Attempt, Owner},
-    engine::{Condition, Created, Engines, Found},
+    engine::{Created, Engines, Found, Removal, Removed},
     error::{Error, Result},
     lease::{Leases, Lock, Stored},
 };
@@ -32,7 +32,7 @@ pub(crate) struct Starter {
 
 /// A run that is live, or has even finished.
 pub(crate) struct Started {
-    pub(crate) engine: u8,
+    pub(crate) run: Found,
     pub(crate) adopted: bool,
 }
 
@@ -45,6 +45,8 @@ struct Drive<'a> {
     stored: Stored,
     /// resourceVersion and stage of every run when it was last looked at, by uid.
     seen: HashMap<String, (String, Stage)>,
+    /// The attempt's own run, as it was last seen.
+    own: Option<Found>,
     /// Names of the attempts met, by uid, to tell the caller who is in the way.
     names: HashMap<String, Owner>,
     refusal: Option<Error>,
@@ -62,6 +64,7 @@ impl Starter {
             run: attempt.target.run_name(),
             stored: Stored::default(),
             seen: HashMap::new(),
+            own: None,
             names: HashMap::from([(uid.clone(), attempt.owner.clone())]),
             refusal: None,
         };
@@ -105,18 +108,18 @@ impl Drive<'_> {
             Action::Create { engine, token } => self.create(engine, token).await?,
             Action::GoLive(engine, uid) => {
                 failpoint::hit("executor.golive.before");
-                let live = engines.at(engine).go_live(&self.run, &uid).await?;
+                self.own = engines.at(engine).go_live(&self.run, &uid).await?;
                 failpoint::hit("executor.golive.after");
-                if live { Seen::Live } else { Seen::Gone }
+                if self.own.is_some() { Seen::Live } else { Seen::Gone }
             }
             Action::End(_) => Seen::Moved,
         })
     }
 
     async fn read_lease(&mut self) -> Result<()> {
-        failpoint::hit("executor.verify.before");
+        failpoint::hit("executor.read.before");
         self.stored = self.starter.leases.read(&self.run).await?;
-        failpoint::hit("executor.verify.after");
+        failpoint::hit("executor.read.after");
         self.names.extend(self.stored.holder.iter().map(|owner| (owner.uid.clone(), owner.clone())));
         Ok(())
     }
@@ -125,7 +128,7 @@ impl Drive<'_> {
         let holder = to.holder.as_ref().and_then(|uid| self.names.get(uid));
         let (before, after) = match to.launched {
             None => ("executor.lease.before", "executor.lease.after"),
-            Some(_) => ("executor.verify.before", "executor.verify.after"),
+            Some(_) => ("executor.mark.before", "executor.mark.after"),
         };
         failpoint::hit(before);
         let target = self.attempt.target.as_str();
@@ -142,9 +145,9 @@ impl Drive<'_> {
 
     async fn remove_unchanged(&mut self, engine: u8, uid: &str) -> Result<Seen<String, String>> {
         let Some((resource_version, stage)) = self.seen.get(uid) else { return Ok(Seen::Moved) };
-        let condition = Condition::Unchanged { uid, resource_version, stage: *stage };
-        let removed = self.starter.engines.at(engine).remove(&self.run, condition).await?;
-        Ok(if removed { Seen::Removed } else { Seen::Moved })
+        let removal = Removal { uid, stage: *stage, unchanged_since: Some(resource_version) };
+        let removed = self.starter.engines.at(engine).remove(&self.run, removal).await?;
+        Ok(if removed == Removed::Changed { Seen::Moved } else { Seen::Removed })
     }
 
     async fn create(&mut self, engine: u8, token: i64) -> Result<Seen<String, String>> {
@@ -163,14 +166,20 @@ impl Drive<'_> {
 
     /// Remembers what a run was like, for the steps that depend on it.
     fn met(&mut self, found: Found) -> Run<String, String> {
-        self.seen.insert(found.uid.clone(), (found.resource_version, found.stage));
+        self.seen.insert(found.uid.clone(), (found.resource_version.clone(), found.stage));
         self.names.insert(found.owner.uid.clone(), found.owner.clone());
+        if found.owner.uid == self.attempt.owner.uid {
+            self.own = Some(found.clone());
+        }
         Run { owner: found.owner.uid, stage: found.stage, going: found.going, id: found.uid }
     }
 
     fn conclude(mut self, outcome: Outcome<String>) -> Result<Started> {
         Err(match outcome {
-            Outcome::Started { engine, adopted } => return Ok(Started { engine, adopted }),
+            Outcome::Started { adopted, .. } => match self.own {
+                Some(run) => return Ok(Started { run, adopted }),
+                None => Error::Unsettled("the run went live and was removed at once"),
+            },
             Outcome::Busy(uid) => {
                 let holder = self.names.remove(&uid).unwrap_or_else(|| Owner { uid, ..Owner::default() });
                 Error::Busy { holder: holder.into(), run: self.run }

@@ -31,6 +31,9 @@ pub struct Security {
 /// Parses a duration in Go's notation: `15s`, `1m30s`, `500ms`, `2h`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let fail = || format!("'{text}' is not a duration; write it like 15s, 1m30s, 500ms or 2h");
+    if text.strip_prefix('-').is_some_and(|rest| parse_duration(rest).is_ok()) {
+        return Err(format!("'{text}' is negative; write it like 15s, 1m30s, 500ms or 2h"));
+    }
     let mut rest = text;
     let mut total = Duration::ZERO;
     if rest.is_empty() {
@@ -55,6 +58,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
+/// The same for what must not be zero.
+pub fn parse_duration_above_zero(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err(format!("'{text}' is too short: it must be above zero, such as 15s or 1m30s")),
+        duration => Ok(duration),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +85,21 @@ mod tests {
             let error = parse_duration(text).unwrap_err();
             assert!(error.contains("15s"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_negative_duration_and_none_at_all_are_called_what_they_are() {
+        for text in ["-5s", "-1m30s", "-0s"] {
+            let error = parse_duration(text).unwrap_err();
+            assert!(error.contains(text) && error.contains("negative"), "{text}: {error}");
+        }
+        for text in ["-", "--5s", "-5"] {
+            assert!(parse_duration(text).unwrap_err().contains("is not a duration"), "{text}");
+        }
+        for text in ["0s", "0h0m"] {
+            let error = parse_duration_above_zero(text).unwrap_err();
+            assert!(error.contains(text) && error.contains("above zero"), "{text}: {error}");
+        }
+        assert_eq!(parse_duration_above_zero("1ms"), Ok(Duration::from_millis(1)));
     }
 }

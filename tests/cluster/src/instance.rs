@@ -286,7 +286,7 @@ pub struct Status {
 pub fn list() -> Result<Vec<Status>> {
     let status = |instance: Instance| {
         let record = instance.record()?;
-        let alive = |r: &Running| (r.component, r.process.pid, r.process.is_alive());
+        let alive = |r: &Running| (r.component, r.process.pid(), r.process.is_alive());
         Some(Status {
             up: record.is_up(),
             kept: record.keep,

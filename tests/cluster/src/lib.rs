@@ -33,7 +33,7 @@ mod node;
 mod packages;
 mod paths;
 mod ports;
-mod process;
+pub mod process;
 mod progress;
 mod ready;
 mod teardown;

@@ -20,8 +20,8 @@ use crate::error::{Doing, Result};
 
 /// A process, told apart from a later one with the same number by when it started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ProcessId {
-    pub(crate) pid: i32,
+pub struct ProcessId {
+    pid: i32,
     /// Boot and clock tick of its start.
     start: String,
 }
@@ -45,13 +45,24 @@ impl ProcessId {
     }
 
     /// This very process.
-    pub(crate) fn own() -> Self {
+    pub fn own() -> Self {
         let pid = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
         Self::of(pid).unwrap_or_else(|| Self { pid, start: String::new() })
     }
 
-    pub(crate) fn is_alive(&self) -> bool {
+    /// Its number.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether it runs, or could run on.
+    pub fn is_alive(&self) -> bool {
         Self::of(self.pid).as_ref() == Some(self)
+    }
+
+    /// Whether it was stopped in its tracks.
+    pub fn is_stopped(&self) -> bool {
+        Self::in_any_state(self.pid).is_some_and(|(now, state)| now == *self && state == 'T')
     }
 
     /// It started since the machine did, so what it made may still be there.
@@ -60,7 +71,7 @@ impl ProcessId {
     }
 
     /// Signals the process, unless it is gone.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         if let Some(handle) = self.handle() {
             // It may end between the two calls; the handle makes that harmless.
             let _ = pidfd_send_signal(handle, signal);
@@ -68,7 +79,7 @@ impl ProcessId {
     }
 
     /// Waits until the process is gone. False when it is still there after `limit`.
-    pub(crate) fn wait_gone(&self, limit: Duration) -> bool {
+    pub fn wait_gone(&self, limit: Duration) -> bool {
         let Some(handle) = self.handle() else { return true };
         let limit = Timespec::try_from(limit).ok();
         let mut ended = [PollFd::new(&handle, PollFlags::IN)];
@@ -76,7 +87,7 @@ impl ProcessId {
     }
 
     /// Kills the process and waits for its end.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         self.signal(Signal::KILL);
         self.wait_gone(Duration::from_secs(10));
     }
@@ -111,27 +122,33 @@ impl Program {
         Self { path: path.to_owned(), args: args.into_iter().map(Into::into).collect() }
     }
 
-    /// Starts the program in its own process group, so that an interrupt at the terminal does not
-    /// reach it, with its output appended to `log`.
+    /// Starts the program, with its output appended to `log`.
     pub(crate) fn spawn(&self, log: &Path) -> Result<ProcessId> {
-        let output = OpenOptions::new().create(true).append(true).open(log);
-        let output = output.doing(|| format!("open {}", log.display()))?;
-        let errors = output.try_clone().doing(|| format!("open {}", log.display()))?;
         let mut command = Command::new(&self.path);
-        command.args(&self.args).process_group(0).current_dir("/");
-        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.args(&self.args);
         // None of them may find a person's cluster or send spans of its own.
         for name in ["KUBECONFIG", "OTEL_EXPORTER_OTLP_ENDPOINT", "NOTIFY_SOCKET"] {
             command.env_remove(name);
         }
-        let mut child = command.spawn().doing(|| format!("start {}", self.path.display()))?;
-        let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
-        // Not collected before this is read, so the number is still its own.
-        let id = ProcessId::of(pid).unwrap_or_else(|| ProcessId { pid, start: String::new() });
-        // Collect it when it ends: a zombie would keep its number.
-        thread::spawn(move || child.wait());
-        Ok(id)
+        spawn(&mut command, log)
     }
+}
+
+/// Starts a command in its own process group, so that an interrupt at the terminal does not reach
+/// it, with its output appended to `log`.
+pub fn spawn(command: &mut Command, log: &Path) -> Result<ProcessId> {
+    let output = OpenOptions::new().create(true).append(true).open(log);
+    let output = output.doing(|| format!("open {}", log.display()))?;
+    let errors = output.try_clone().doing(|| format!("open {}", log.display()))?;
+    command.process_group(0).current_dir("/");
+    command.stdin(Stdio::null()).stdout(output).stderr(errors);
+    let mut child = command.spawn().doing(|| format!("start {}", command.get_program().display()))?;
+    let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
+    // Not collected before this is read, so the number is still its own.
+    let id = ProcessId::of(pid).unwrap_or_else(|| ProcessId { pid, start: String::new() });
+    // Collect it when it ends: a zombie would keep its number.
+    thread::spawn(move || child.wait());
+    Ok(id)
 }
 
 /// Processes that run one of `programs` with an argument inside `dir`: what an instance started,
@@ -153,7 +170,7 @@ pub(crate) fn running_in(dir: &Path, programs: &[&str]) -> Vec<ProcessId> {
 }
 
 /// The last lines of a log.
-pub(crate) fn tail(log: &Path) -> String {
+pub fn tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -210,13 +227,27 @@ mod tests {
     }
 
     #[test]
+    fn a_stopped_process_is_alive_and_seen_as_such() {
+        let dir = tempfile::tempdir().unwrap();
+        let process = sleeper(dir.path());
+        assert!(!process.is_stopped());
+        process.signal(Signal::STOP);
+        let (limit, pause) = (Duration::from_secs(5), Duration::from_millis(5));
+        assert!(poll_until(limit, pause, || process.is_stopped().then_some(())).is_some());
+        assert!(process.is_alive());
+        process.kill();
+        assert!(!process.is_stopped());
+    }
+
+    #[test]
     fn processes_are_found_by_the_directory_they_work_in() {
         let dir = tempfile::tempdir().unwrap();
-        let inside = format!("{}/x", dir.path().display());
-        let script = Program::new(Path::new("/bin/sh"), ["-c", "sleep 60; :", &inside]);
-        let process = script.spawn(&dir.path().join("log")).unwrap();
+        let log = dir.path().join("log");
+        // It has no children, which look like it until they become another program.
+        let follower = Program::new(Path::new("/usr/bin/tail"), ["-f", &log.display().to_string()]);
+        let process = follower.spawn(&log).unwrap();
         let found = poll_until(Duration::from_secs(5), Duration::from_millis(5), || {
-            let found = running_in(dir.path(), &["sh"]);
+            let found = running_in(dir.path(), &["tail"]);
             (!found.is_empty()).then_some(found)
         });
         assert_eq!(found, Some(vec![process.clone()]));

@@ -47,18 +47,18 @@ pub enum Place {
     Anywhere(u32),
 }
 
-/// The effects of the services, and which occurrences of them are on the path of one execution. Of
-/// the two locks that a start reads or writes to be sure, the second names the run that goes live.
-const EFFECTS: [(Service, &str, &[u32]); 14] = [
+/// The effects of the services, and which occurrences of them are on the path of one execution.
+const EFFECTS: [(Service, &str, &[u32]); 15] = [
     (Service::Controller, "finalizer", &[1]),
     (Service::Controller, "start", &[1]),
     (Service::Controller, "status", &[1, 2, 3]),
     (Service::Controller, "audit", &[1, 2]),
     (Service::Controller, "release", &[1]),
     (Service::Controller, "finalizer_remove", &[1]),
+    (Service::Executor, READ, &[1]),
     (Service::Executor, "lease", &[1]),
     (Service::Executor, "create", &[1]),
-    (Service::Executor, "verify", &[1, 2]),
+    (Service::Executor, "mark", &[1]),
     (Service::Executor, "golive", &[1]),
     (Service::Executor, "release.lease", &[1]),
     (Service::Executor, "release.delete", &[1]),
@@ -69,8 +69,11 @@ const EFFECTS: [(Service, &str, &[u32]); 14] = [
 /// The effect that only an execution which is cancelled has.
 const CANCEL: &str = "cancel";
 
+/// The reading of the lock, which only the start on a target that was used before begins with.
+const READ: &str = "read";
+
 /// The effects of a start, in order.
-const START: [(&str, u32); 5] = [("verify", 1), ("lease", 1), ("create", 1), ("verify", 2), ("golive", 1)];
+const START: [&str; 5] = [READ, "lease", "create", "mark", "golive"];
 
 impl Fault {
     /// Every fault there is.
@@ -81,8 +84,8 @@ impl Fault {
         let anywhere =
             Service::ALL.map(|service| Self { service, action: Action::Kill, place: Place::Anywhere(4) });
         let in_starts = [Action::Rival, Action::Release].into_iter().flat_map(|action| {
-            START.into_iter().flat_map(move |(effect, time)| {
-                let place = move |after| Place::Point { effect, after, time };
+            START.into_iter().flat_map(move |effect| {
+                let place = move |after| Place::Point { effect, after, time: 1 };
                 [false, true].map(|after| Self { service: Service::Executor, action, place: place(after) })
             })
         });
@@ -97,6 +100,11 @@ impl Fault {
     /// Whether the run is live when the service stands still here.
     pub fn is_when_live(&self) -> bool {
         matches!(self.place, Place::Point { effect: "golive", after: true, .. })
+    }
+
+    /// Whether its target was used before.
+    pub fn is_on_used_target(&self) -> bool {
+        matches!(self.place, Place::Point { effect: READ, .. })
     }
 
     /// Whether its execution is cancelled while it runs.

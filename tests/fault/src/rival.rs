@@ -64,6 +64,12 @@ fn client(lane: &Lane, address: &str) -> anyhow::Result<Client> {
     Ok(ExecutionServiceClient::new(channel::connect(address, &lane.environment.security()?)?))
 }
 
+/// Makes the target of this fault one that was used before.
+pub async fn use_target(lane: &Lane, fault: &Fault) -> anyhow::Result<()> {
+    let mut client = client(lane, &lane.environment.executor_address())?;
+    release(&mut client, &attempt(lane, fault, "earlier")).await
+}
+
 /// An attempt on the target of this fault, that runs until it is released.
 fn attempt(lane: &Lane, fault: &Fault, which: &str) -> ExecutionSpec {
     let name = format!("{}-{which}", fault.slug());

@@ -34,6 +34,9 @@ const SPREAD_MILLIS: u64 = 700;
 
 /// Plays a fault to its end and judges what became of the execution.
 pub async fn play(lane: &Lane, fault: &Fault, seed: u64) -> anyhow::Result<Verdict> {
+    if fault.is_on_used_target() {
+        rival::use_target(lane, fault).await?;
+    }
     if fault.is_about_rivals() {
         return rival::play(lane, fault).await;
     }

@@ -115,8 +115,8 @@ pub async fn judge_rivals(
     let is_told_right = |which: usize| (launches[which] == 1) == attempts[which].1.is_ok();
     let (wanted, ended_well) = match fault.action {
         Action::Rival => (1, is_told_right(0) && is_told_right(1)),
-        // A start that comes late to its own release may be told anything but success.
-        _ => (usize::from(fault.is_when_live()), attempts[0].1.is_err()),
+        // A start that comes late to its own release may be told anything, but success only if it is true.
+        _ => (usize::from(fault.is_when_live()), attempts[0].1.is_err() || launches[0] == 1),
     };
     let phase = match launches {
         [1, 0] => "first ran",

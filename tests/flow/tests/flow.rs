@@ -14,6 +14,8 @@ mod executors;
 mod gates;
 #[path = "flow/grpcurl.rs"]
 mod grpcurl;
+#[path = "flow/hands.rs"]
+mod hands;
 #[path = "flow/identity.rs"]
 mod identity;
 #[path = "flow/invalid.rs"]

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use evenkeel_api::{WorkflowExecution, WorkflowExecutionSpec, WorkflowRef};
-use evenkeel_cluster::Tier;
+use evenkeel_cluster::{Tier, process::ProcessId};
 use evenkeel_kit::{
     channel::{self, Connection},
     config::Security,
@@ -35,7 +35,6 @@ use crate::{
     options::Options,
     place::{Place, Repository},
     ports,
-    process::ProcessId,
     record::Record,
     requests::{Request, Requests},
     service::{Service, ServiceProcess},

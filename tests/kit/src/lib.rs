@@ -29,7 +29,6 @@ mod options;
 mod person;
 mod place;
 mod ports;
-mod process;
 mod race;
 mod record;
 mod replica;

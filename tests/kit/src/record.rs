@@ -6,9 +6,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use evenkeel_cluster::process::ProcessId;
 use serde::{Deserialize, Serialize};
 
-use crate::{install::Spaces, process::ProcessId, service::Variables};
+use crate::{install::Spaces, service::Variables};
 
 /// What `environment.json` holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,18 +5,17 @@ use std::{
     fmt,
     fs::{self, File},
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
+use evenkeel_cluster::process::{self, ProcessId};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    http,
-    process::{self, ProcessId},
-};
+use crate::http;
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -117,7 +116,10 @@ impl ServiceProcess {
             before.process.wait_gone(STOP_LIMIT);
         }
         let own = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let process = process::spawn(&self.program()?, own.chain(extra.iter().copied()), &self.log())?;
+        let mut command = Command::new(self.program()?);
+        // It sees its own variables and none of ours.
+        command.env_clear().envs(own.chain(extra.iter().copied()));
+        let process = process::spawn(&mut command, &self.log())?;
         let fingerprint = self.fingerprint(extra)?;
         serde_json::to_writer(File::create(self.record_path())?, &Record { process, fingerprint })?;
         Ok(())

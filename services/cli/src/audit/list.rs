@@ -1,5 +1,7 @@
 //! `evenkeel audit list`: recorded events, as the service tells them.
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 use evenkeel_proto::audit::v1::LogEntry;
 use serde_json::{Value, json};
@@ -18,8 +20,8 @@ pub(super) struct ListArgs {
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
     /// At most this many, from the start of the log.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=1000))]
-    limit: i32,
+    #[arg(long, default_value = "100")]
+    limit: NonZeroUsize,
     /// How to print; json and yaml print the stored events.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -35,14 +37,14 @@ pub(super) async fn run(namespace: &str, args: ListArgs) -> Result<()> {
         execution: args.execution,
         correlation_id: args.correlation_id,
     };
-    let (entries, next) = log.page(&query, args.limit, String::new()).await?;
+    let (entries, has_more) = log.first(&query, args.limit.get()).await?;
     if args.output == Format::Table {
         output::print(&table(&entries).render(Screen::detect()))?;
     } else {
         let events: Vec<Value> = entries.iter().map(value).collect();
         output::print_value(args.output, &events)?;
     }
-    if !next.is_empty() {
+    if has_more {
         output::note(&format!("there are more than {}; raise --limit or narrow the question", args.limit));
     }
     Ok(())

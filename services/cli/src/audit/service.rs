@@ -57,12 +57,7 @@ impl AuditLog {
     }
 
     /// One page of events, and the token of the next.
-    pub(super) async fn page(
-        &self,
-        query: &Query,
-        size: i32,
-        token: String,
-    ) -> Result<(Vec<LogEntry>, String)> {
+    async fn page(&self, query: &Query, size: i32, token: String) -> Result<(Vec<LogEntry>, String)> {
         let request = ListEventsRequest {
             page_size: size,
             page_token: token,
@@ -76,14 +71,24 @@ impl AuditLog {
         Ok((page.entries, page.next_page_token))
     }
 
+    /// The first events asked for, page by page, and whether there are more.
+    pub(super) async fn first(&self, query: &Query, limit: usize) -> Result<(Vec<LogEntry>, bool)> {
+        let (mut entries, mut token) = (Vec::new(), String::new());
+        loop {
+            let size = i32::try_from(limit - entries.len()).unwrap_or(PAGE).min(PAGE);
+            let (page, next) = self.page(query, size, token).await?;
+            entries.extend(page);
+            token = next;
+            if token.is_empty() || entries.len() >= limit {
+                entries.truncate(limit);
+                return Ok((entries, !token.is_empty()));
+            }
+        }
+    }
+
     /// All events asked for.
     pub(super) async fn list(&self, query: &Query) -> Result<Vec<LogEntry>> {
-        let (mut entries, mut token) = self.page(query, PAGE, String::new()).await?;
-        while !token.is_empty() {
-            let (more, next) = self.page(query, PAGE, token).await?;
-            entries.extend(more);
-            token = next;
-        }
+        let (entries, _) = self.first(query, usize::MAX).await?;
         if entries.is_empty() {
             let what = query.execution.as_ref().or(query.correlation_id.as_ref());
             let what = what.map(String::as_str).unwrap_or_default();

@@ -83,6 +83,15 @@ fn what_cannot_be_run_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn a_timeout_of_nothing_or_less_is_called_what_it_is() {
+    let whole = ["--workflow", "w", "--bundle", "b", "--target", "Node/n1"];
+    for (timeout, word) in [("0s", "above zero"), ("-5s", "negative"), ("soon", "not a duration")] {
+        let error = args(&[&whole[..], &["--timeout", timeout]].concat()).unwrap_err().to_string();
+        assert!(error.contains(word) && error.contains(timeout), "{error}");
+    }
+}
+
+#[test]
 fn a_parameter_given_twice_is_refused() {
     let args =
         args(&["--workflow", "w", "--bundle", "b", "--target", "Node/n", "-p", "A=1", "-p", "A=2"]).unwrap();

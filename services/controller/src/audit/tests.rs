@@ -9,6 +9,11 @@ use super::*;
 const UID: &str = "7a1c9d52-0f0e-4f0c-9d4e-3a1b2c3d4e5f";
 
 fn record(phase: Phase) -> Record {
+    let mut conditions = Vec::new();
+    if phase.is_terminal() {
+        let why = ("R", String::new());
+        conditions::set(&mut conditions, kind::EXECUTION_COMPLETE, phase == Phase::Completed, why, 1, 0);
+    }
     Record {
         namespace: "ops".to_owned(),
         name: "we-1".to_owned(),
@@ -19,6 +24,7 @@ fn record(phase: Phase) -> Record {
             engine: Some("job".to_owned()),
             start: Some(1_000),
             completion: phase.is_terminal().then_some(2_000),
+            conditions,
             ..Stored::default()
         },
         ..Record::default()

@@ -20,15 +20,31 @@ fn version(name: &str, target: &str, phase: &str, version: u32) -> WorkflowExecu
             "workflowRef": { "workflowId": "w", "version": "1", "executionBundle": "b" },
             "targetResource": target,
         },
-        "status": { "phase": phase, "completionTime": "2026-01-01T00:00:00Z" },
+        "status": {
+            "phase": phase, "completionTime": "2026-01-01T00:00:00Z", "conditions": conditions(phase),
+        },
     }))
     .unwrap()
+}
+
+/// What comes with an end.
+fn conditions(phase: &str) -> Value {
+    let status = match phase {
+        "Completed" => "True",
+        "Failed" => "False",
+        _ => return json!([]),
+    };
+    json!([{
+        "type": "ExecutionComplete", "status": status, "reason": "R", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }])
 }
 
 fn failed(name: &str, clearance: Value) -> WorkflowExecution {
     let mut object = version(name, "x/1", "Failed", 9);
     object.status = serde_json::from_value(json!({
         "phase": "Failed", "completionTime": "2026-01-01T00:00:00Z", "blockClearance": clearance,
+        "conditions": conditions("Failed"),
         "failureDetails": {
             "failedTaskIndex": 0, "failedTaskName": "", "reason": "TaskFailed", "message": "m",
             "failedAt": "2026-01-01T00:00:00Z", "naturalLanguageSummary": "", "wasExecutionFailure": true,

@@ -224,6 +224,29 @@ async fn an_execution_that_ended_does_not_end_again() {
 }
 
 #[tokio::test]
+async fn an_end_written_by_hand_is_put_back_and_the_run_goes_on() {
+    let stage = Stage::new(accepted(), Duration::from_millis(1)).await;
+    stage.look().await;
+    for phase in ["Completed", "Failed"] {
+        let mut edited = stage.stored();
+        edited["status"]["phase"] = json!(phase);
+        *stage.server.object.lock() = Some(edited);
+        stage.context.latest.forget("u-1");
+        stage.context.runs.forget("u-1");
+        assert_eq!(stage.look().await, ["GetExecution", "PATCH status"], "looked at, and not released");
+        assert_eq!((stage.phase().as_str(), stage.condition("Released").as_str()), ("Running", ""));
+        assert!(stage.executor.target.lock().execution.is_some());
+    }
+    stage.executor.set_state(ExecutionState::Succeeded);
+    stage.context.runs.forget("u-1");
+    stage.look().await;
+    assert_eq!(
+        (stage.phase().as_str(), stage.condition("Released").as_str()),
+        ("Completed", "True/LockReleased")
+    );
+}
+
+#[tokio::test]
 async fn a_busy_target_is_waited_for_with_one_write() {
     let stage = Stage::usual(accepted()).await;
     stage.executor.target.lock().holder =

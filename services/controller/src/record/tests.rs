@@ -31,6 +31,9 @@ fn object() -> WorkflowExecution {
             },
             "executionStatus": { "status": "False", "reason": "BackoffLimitExceeded", "totalTasks": 1, "completedTasks": 0 },
             "conditions": [{
+                "type": "ExecutionComplete", "status": "False", "reason": "OOMKilled", "message": "m",
+                "lastTransitionTime": "2026-01-01T00:01:31Z", "observedGeneration": 2,
+            }, {
                 "type": "Ready", "status": "False", "reason": "NotReady", "message": "m",
                 "lastTransitionTime": "2026-01-01T00:01:31Z", "observedGeneration": 2,
             }],

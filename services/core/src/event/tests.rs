@@ -1,5 +1,18 @@
 use super::*;
-use crate::record::{Spec, Status, StoredPhase};
+use crate::{
+    conditions::{self, Condition, kind},
+    record::{Spec, Status, StoredPhase},
+};
+
+/// What an end is stored with.
+fn ending(phase: Phase) -> Vec<Condition> {
+    let mut conditions = Vec::new();
+    if phase.is_terminal() {
+        let why = ("R", String::new());
+        conditions::set(&mut conditions, kind::EXECUTION_COMPLETE, phase == Phase::Completed, why, 1, 0);
+    }
+    conditions
+}
 
 fn record(phase: Phase) -> Record {
     Record {
@@ -25,6 +38,7 @@ fn record(phase: Phase) -> Record {
             completion: phase.is_terminal().then_some(92_000),
             duration: phase.is_terminal().then_some(std::time::Duration::from_secs(90)),
             run_name: Some("wfe-0123456789abcdef".to_owned()),
+            conditions: ending(phase),
             ..Status::default()
         },
         ..Record::default()
@@ -118,10 +132,28 @@ fn an_invalid_specification_yields_the_failure_only() {
         failure: Some(failure(Reason::ConfigurationError, false)),
         ..Status::default()
     };
+    let why = ("ExecutionCreationFailed", String::new());
+    conditions::set(&mut record.status.conditions, kind::EXECUTION_CREATED, false, why, 1, 0);
     let events = derive(&record);
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].event_type, "workflowexecution.workflow.failed");
     assert!(!events[0].succeeded);
+}
+
+#[test]
+fn an_end_that_nothing_shows_is_not_recorded() {
+    for phase in [Phase::Completed, Phase::Failed] {
+        let before = derive(&record(Phase::Running));
+        let mut edited = record(Phase::Running);
+        edited.status.phase = StoredPhase::Known(phase);
+        assert_eq!((derive(&edited), count(&edited)), (before.clone(), 2), "{phase} written by hand");
+        // Its time was lost after its release: the event is in the log already, or has no moment.
+        let mut released = record(phase);
+        released.status.completion = None;
+        conditions::set(&mut released.status.conditions, kind::RELEASED, true, ("R", String::new()), 1, 0);
+        assert!(released.is_terminal());
+        assert_eq!((derive(&released), count(&released)), (before, 2), "{phase} without a time");
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(super) struct Case {
 impl Case {
     pub(super) fn new(phase: Option<Phase>) -> Self {
         let started = phase == Some(Phase::Running) || phase.is_some_and(Phase::is_terminal);
-        Self {
+        let case = Self {
             record: Record {
                 namespace: "ops".to_owned(),
                 name: "we-1".to_owned(),
@@ -58,6 +58,11 @@ impl Case {
             answers: Answers::default(),
             failures: 0,
             settings: settings(),
+        };
+        match phase {
+            Some(Phase::Completed) => case.with(kind::EXECUTION_COMPLETE, true),
+            Some(Phase::Failed) => case.with(kind::EXECUTION_COMPLETE, false),
+            Some(Phase::Pending | Phase::Running) | None => case,
         }
     }
 

@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 
 use self::world::World;
+use crate::phase::Phase;
 
 mod invariants;
 mod world;
@@ -57,6 +58,11 @@ enum Action {
     History {
         known: bool,
     },
+    /// Somebody writes a phase by hand.
+    Edit {
+        who: usize,
+        phase: Phase,
+    },
     Deliver {
         who: usize,
     },
@@ -86,6 +92,8 @@ fn action() -> impl Strategy<Value = Action> {
         1 => who.clone().prop_map(|who| Action::Cancel { who }),
         1 => who.clone().prop_map(|who| Action::Refuse { who }),
         1 => any::<bool>().prop_map(|known| Action::History { known }),
+        1 => (who.clone(), 0..Phase::ALL.len())
+            .prop_map(|(who, at)| Action::Edit { who, phase: Phase::ALL[at] }),
         3 => who.prop_map(|who| Action::Deliver { who }),
         1 => any::<bool>().prop_map(|up| Action::Executor { up }),
         1 => any::<bool>().prop_map(|up| Action::Audit { up }),

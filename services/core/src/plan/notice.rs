@@ -6,7 +6,7 @@ use crate::{
     gate::Hold,
     go_duration,
     phase::Phase,
-    record::{Clearance, Failure, Record},
+    record::{Clearance, Failure, Record, StoredPhase},
     workflow::Resolved,
 };
 
@@ -103,6 +103,15 @@ pub(super) fn failed(record: &Record, failure: &Failure) -> Notice {
 
 pub(super) fn released(record: &Record) -> Notice {
     normal("LockReleased", format!("target {} is free", record.spec.target))
+}
+
+pub(super) fn corrected(record: &Record, phase: Phase) -> Notice {
+    let stored = match &record.status.phase {
+        StoredPhase::Known(stored) => stored.as_str(),
+        StoredPhase::Unset | StoredPhase::Foreign(_) => "(none)",
+    };
+    let note = format!("phase {stored} was written by somebody else and is not so; it is {phase} again");
+    warning("PhaseCorrected", note)
 }
 
 pub(super) fn cleanup_failed(when: &str, why: &str) -> Notice {

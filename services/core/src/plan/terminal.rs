@@ -18,7 +18,8 @@ pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
     if record.holds(kind::RELEASED) {
         return report_audit(observed, None, now);
     }
-    let due = release_due(observed, now);
+    // What counts as ended without a time was released, and went above.
+    let Some(due) = release_due(observed, now) else { return Decision::Rest };
     if now < due {
         return report_audit(observed, Some(due), now);
     }
@@ -43,14 +44,14 @@ pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
 /// When the lock is given up: after the cooldown, or at once when nothing ran. An end that is further
 /// in the future than any rest lasts is a clock that was set back, and nothing to wait for: the next
 /// execution rests by itself.
-fn release_due(observed: &Observed<'_>, now: Millis) -> Millis {
+fn release_due(observed: &Observed<'_>, now: Millis) -> Option<Millis> {
     let record = observed.record;
-    let end = record.status.completion.unwrap_or(record.created);
+    let end = record.status.completion?;
     let rest = observed.settings.cooldown_millis();
-    match record.was_executed() {
+    Some(match record.was_executed() {
         true if end <= now + rest => end + rest,
         _ => end.min(now),
-    }
+    })
 }
 
 /// Keeps `AuditRecorded` true to what the log acknowledged, with as few writes as that takes.

@@ -241,6 +241,22 @@ pub(super) fn blocked(observed: &Observed<'_>, hold: &Hold, now: Millis) -> Deci
     draft.write(notices)
 }
 
+/// Puts the phase back to where the execution stands, after somebody else wrote one.
+pub(super) fn corrected(observed: &Observed<'_>, now: Millis) -> Decision {
+    let record = observed.record;
+    let mut draft = Draft::new(observed, now);
+    let Some(phase) = record.phase() else { return draft.write(Vec::new()) };
+    draft.status.phase = StoredPhase::Known(phase);
+    if !phase.is_terminal() {
+        // What was said of an end that did not happen must not be found when the real one comes.
+        let Status { completion, duration, outcome, failure, conditions, .. } = &mut draft.status;
+        (*completion, *duration, *outcome, *failure) = (None, None, None, None);
+        let ends = [kind::EXECUTION_COMPLETE, kind::READY, kind::RELEASED, kind::FINISHED];
+        conditions.retain(|condition| !ends.contains(&condition.kind.as_str()));
+    }
+    draft.write(vec![notice::corrected(record, phase)])
+}
+
 /// Says that a live run was found again.
 pub(super) fn recovered(observed: &Observed<'_>, facts: &Facts, now: Millis) -> Decision {
     let mut draft = Draft::new(observed, now);

@@ -63,6 +63,9 @@ fn only_a_failure_while_it_ran_can_be_cleared() {
     ] {
         let mut record = Record::default();
         record.status.phase = StoredPhase::Known(phase);
+        if phase.is_terminal() {
+            end(&mut record, phase);
+        }
         record.status.failure = failure;
         record.status.clearance = Some(Clearance { by: by.to_owned(), ..clearance.clone() });
         assert_eq!(record.clearance().is_some(), cleared, "{phase} {record:?}");
@@ -72,7 +75,7 @@ fn only_a_failure_while_it_ran_can_be_cleared() {
 #[test]
 fn a_clearance_is_one_thing_more_to_settle() {
     let mut record = Record::default();
-    record.status.phase = StoredPhase::Known(Phase::Failed);
+    end(&mut record, Phase::Failed);
     record.status.failure = Some(failed(true));
     for kind in [kind::RELEASED, kind::AUDIT_RECORDED] {
         crate::conditions::set(&mut record.status.conditions, kind, true, ("R", String::new()), 1, 0);
@@ -82,6 +85,15 @@ fn a_clearance_is_one_thing_more_to_settle() {
     assert!(!record.is_settled());
     crate::conditions::set(&mut record.status.conditions, kind::CLEARED, true, ("R", String::new()), 1, 0);
     assert!(record.is_settled());
+}
+
+/// Ends it, with all that comes with an end.
+fn end(record: &mut Record, phase: Phase) {
+    record.status.phase = StoredPhase::Known(phase);
+    record.status.completion = Some(0);
+    let why = ("R", String::new());
+    let succeeded = phase == Phase::Completed;
+    crate::conditions::set(&mut record.status.conditions, kind::EXECUTION_COMPLETE, succeeded, why, 1, 0);
 }
 
 pub(crate) fn failed(ran: bool) -> Failure {
@@ -96,5 +108,57 @@ pub(crate) fn failed(ran: bool) -> Failure {
         ran_for: None,
         summary: String::new(),
         was_execution_failure: ran,
+    }
+}
+
+/// A record with this phase and these conditions, which true ones begin with a plus.
+fn stored(phase: Phase, completion: Option<Millis>, conditions: &[&str]) -> Record {
+    let mut record = Record::default();
+    record.status.phase = StoredPhase::Known(phase);
+    record.status.completion = completion;
+    for text in conditions {
+        let (kind, holds) = (text.trim_start_matches(['+', '-']), text.starts_with('+'));
+        let why = ("R", String::new());
+        crate::conditions::set(&mut record.status.conditions, kind, holds, why, 1, 0);
+    }
+    record
+}
+
+#[test]
+fn an_end_counts_only_with_its_time_and_its_condition() {
+    use Phase::{Completed, Failed, Pending};
+    for (phase, completion, conditions, expected) in [
+        (Completed, Some(5), &["+ExecutionCreated", "+ExecutionComplete"][..], Completed),
+        (Failed, Some(5), &["+ExecutionCreated", "-ExecutionComplete"], Failed),
+        (Failed, Some(5), &["-ExecutionCreated"], Failed),
+        (Completed, None, &[], Pending),
+        (Failed, None, &[], Pending),
+        (Completed, Some(5), &["+ExecutionCreated"], Pending),
+        (Failed, Some(5), &["-Ready"], Pending),
+        (Completed, None, &["+ExecutionComplete"], Pending),
+        (Failed, None, &["-ExecutionCreated"], Pending),
+        // A release comes after the end only.
+        (Completed, None, &["+Released"], Completed),
+    ] {
+        let mut record = stored(phase, completion, conditions);
+        assert_eq!(record.phase(), Some(expected), "{phase} {completion:?} {conditions:?}");
+        assert_eq!(record.is_misplaced(), phase != expected);
+        record.status.start = Some(1);
+        let started = if expected == Pending { Phase::Running } else { expected };
+        assert_eq!(record.phase(), Some(started), "{phase} {completion:?} {conditions:?}, started");
+    }
+}
+
+#[test]
+fn what_ended_stays_ended_whatever_is_written_over_its_phase() {
+    for (condition, end) in
+        [("+ExecutionComplete", Phase::Completed), ("-ExecutionComplete", Phase::Failed)]
+    {
+        for phase in Phase::ALL {
+            let mut record = stored(phase, Some(5), &[condition]);
+            assert_eq!((record.phase(), record.is_misplaced()), (Some(end), phase != end));
+            record.status.phase = StoredPhase::Unset;
+            assert_eq!((record.phase(), record.is_misplaced()), (Some(end), true));
+        }
     }
 }

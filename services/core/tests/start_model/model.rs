@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::iter;
 use std::rc::Rc;
 
 use evenkeel_core::release::{self, Release};
@@ -215,25 +216,27 @@ impl Model {
         if let Some(moves) = self.release_moves.get(&(number, attempt, world)) {
             return Rc::clone(moves);
         }
-        let fresh = self.fresh_release(attempt);
-        let due = match self.releases.value(number).clone() {
+        let fresh = |cuts: u8| self.fresh_releases(attempt, &world).map(move |release| (cuts, release));
+        let due: Vec<(u8, Release<u8, u8>)> = match self.releases.value(number).clone() {
             // To begin and do nothing yet is the same as to begin later.
-            Releasing::NotBegun { cuts } => vec![(cuts, fresh)],
+            Releasing::NotBegun { cuts } => fresh(cuts).collect(),
             Releasing::Begun { release, cuts: 0 } => vec![(0, release)],
-            Releasing::Begun { release, cuts } => vec![(cuts, release), (cuts - 1, fresh)],
+            Releasing::Begun { release, cuts } => {
+                iter::once((cuts, release)).chain(fresh(cuts - 1)).collect()
+            }
             Releasing::Done => vec![],
         };
-        let moves: Rc<[(u16, World)]> = due
-            .into_iter()
-            .map(|(cuts, release)| {
-                let (release, next) = drive_release(attempt, &release, &world);
+        let mut moves = Vec::new();
+        for (cuts, release) in due {
+            for (release, next) in drive_release(attempt, &release, &world) {
                 let releasing = match release.action() {
                     release::Action::Done => Releasing::Done,
                     _ => Releasing::Begun { release, cuts },
                 };
-                (self.releases.number(releasing), next)
-            })
-            .collect();
+                moves.push((self.releases.number(releasing), next));
+            }
+        }
+        let moves: Rc<[(u16, World)]> = moves.into();
         self.release_moves.insert((number, attempt, world), Rc::clone(&moves));
         moves
     }
@@ -246,12 +249,16 @@ impl Model {
         }
     }
 
-    fn fresh_release(&self, attempt: u8) -> Release<u8, u8> {
+    /// A release by somebody who knows nothing, and one by somebody who has seen the run finished.
+    fn fresh_releases(&self, attempt: u8, world: &World) -> impl Iterator<Item = Release<u8, u8>> + use<> {
         let release = Release::new(attempt, ENGINES);
-        match self.missing {
+        let release = match self.missing {
             Some(rule) => release.without(rule),
             None => release,
-        }
+        };
+        let knowing = world.seen_finished(attempt);
+        let knowing = knowing.map(|(engine, id)| release.clone().knowing_finished(engine, id));
+        iter::once(release).chain(knowing)
     }
 
     /// Drops what cannot matter any more, so that states which behave alike are one.

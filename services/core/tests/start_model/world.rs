@@ -158,6 +158,22 @@ impl World {
         self.slots[usize::from(engine)].as_mut().filter(|slot| slot.id == id)
     }
 
+    /// Begins to remove a run.
+    fn remove_slowly(&mut self, engine: u8, id: u8) {
+        if let Some(slot) = self.slot_of(engine, id) {
+            slot.going = true;
+        }
+    }
+
+    /// The run of this attempt that somebody may have seen finished. One that is gone counts, whatever
+    /// became of it: nobody sees it live any more either.
+    pub(crate) fn seen_finished(&self, attempt: u8) -> Option<(u8, u8)> {
+        let lease = self.lease.filter(|lease| lease.holder == Some(attempt))?;
+        let (id, engine) = (lease.launched?, ENGINE[usize::from(attempt)]);
+        let is_over = |slot: &Slot| slot.id != id || slot.stage == Stage::Done;
+        self.slots[usize::from(engine)].as_ref().is_none_or(is_over).then_some((engine, id))
+    }
+
     fn go_live(&mut self, engine: u8, id: u8) -> start::Seen<u8, u8> {
         let Some(slot) = self.slot_of(engine, id) else { return start::Seen::Gone };
         if slot.stage == Stage::Inert {
@@ -243,12 +259,12 @@ fn create(start: &Start<u8, u8>, world: &World, engine: u8) -> Vec<(Start<u8, u8
     vec![(told(Seen::Created(id)), next), (told(Seen::Refused), *world)]
 }
 
-/// The due action of a release, and what came of it.
+/// Every way in which the due action of a release can come out.
 pub(crate) fn drive_release(
     attempt: u8,
     release: &Release<u8, u8>,
     world: &World,
-) -> (Release<u8, u8>, World) {
+) -> Vec<(Release<u8, u8>, World)> {
     use release::{Action, Seen};
     let (mut told, mut next) = (release.clone(), *world);
     match release.action() {
@@ -262,22 +278,47 @@ pub(crate) fn drive_release(
         Action::Look(engine) | Action::AwaitGone(engine, _) => {
             // What is removed is the very object that was seen, so seeing and removing are one step.
             if let Action::Remove(_, id) = told.next(Seen::Run(world.look(engine))) {
-                if let Some(slot) = next.slot_of(engine, id) {
-                    slot.going = true;
-                }
+                next.remove_slowly(engine, id);
                 told.next(Seen::Removed);
                 told.next(Seen::Run(next.look(engine)));
             }
         }
-        Action::Remove(..) | Action::WriteLease { .. } | Action::Done => {
-            unreachable!("is never due by itself")
-        }
+        Action::Remove(engine, id) => return remove(attempt, release, world, engine, id),
+        Action::WriteLease { .. } | Action::Done => unreachable!("is never due by itself"),
     }
-    // A look where this attempt never has a run says nothing and needs no step of its own.
+    vec![(skip_empty_looks(attempt, told), next)]
+}
+
+/// Removing a run that nobody looked at first: it is gone at once, or some day, or was gone before.
+fn remove(
+    attempt: u8,
+    release: &Release<u8, u8>,
+    world: &World,
+    engine: u8,
+    id: u8,
+) -> Vec<(Release<u8, u8>, World)> {
+    use release::Seen;
+    let told = |seen| {
+        let mut told = release.clone();
+        told.next(seen);
+        skip_empty_looks(attempt, told)
+    };
+    let mut slowly = *world;
+    if slowly.slot_of(engine, id).is_none() {
+        return vec![(told(Seen::Gone), *world)];
+    }
+    slowly.remove_slowly(engine, id);
+    let at_once = world.with(usize::from(engine), None);
+    vec![(told(Seen::Gone), at_once), (told(Seen::Removed), slowly)]
+}
+
+/// A look where this attempt never has a run says nothing and needs no step of its own.
+fn skip_empty_looks(attempt: u8, mut told: Release<u8, u8>) -> Release<u8, u8> {
+    use release::{Action, Seen};
     while let Action::Look(engine) = told.action()
         && engine != ENGINE[usize::from(attempt)]
     {
         told.next(Seen::Run(None));
     }
-    (told, next)
+    told
 }

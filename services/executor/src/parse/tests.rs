@@ -42,7 +42,7 @@ fn every_wrong_field_is_named_with_its_own_reason() {
         (
             |s| {
                 s.engine_config =
-                    Some(proto::execution_spec::EngineConfig::Tekton(proto::TektonConfig::default()))
+                    Some(proto::execution_spec::EngineConfig::Tekton(proto::TektonConfig::default()));
             },
             "INVALID_ENGINE_CONFIG",
             "engine_config",

@@ -44,6 +44,11 @@ const CASES: &[Case] = &[
         &["timeout", "soon"],
     ),
     (
+        |it| it.spec.execution_config = Some(ExecutionConfig { timeout: Some("-5s".into()) }),
+        "ConfigurationError",
+        &["timeout", "-5s", "above zero"],
+    ),
+    (
         |it| it.spec.workflow_ref.execution_bundle_digest = Some("sha256:12".into()),
         "ConfigurationError",
         &["digest"],

@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context as _;
 use evenkeel_cluster::{
     Jaeger, Tier,
+    process::ProcessId,
     tools::{self, Tool},
 };
 use sha2::{Digest as _, Sha256};
@@ -21,7 +22,6 @@ use crate::{
     layout,
     place::{Place, Repository},
     ports,
-    process::ProcessId,
     record::Record,
     service::{Service, ServiceProcess},
     teardown,

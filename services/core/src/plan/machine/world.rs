@@ -278,7 +278,10 @@ impl World {
         if !self.executor_up {
             return ReleaseAnswer::Unavailable("UNAVAILABLE".to_owned());
         }
+        let is_deleting = self.executions[who].record.deleting;
         let slot = &mut self.slots[slot_of(who)];
+        let is_live = slot.run == Some((who, RunState::Running));
+        assert!(is_deleting || !is_live, "the run of execution {who} was released while it was live");
         slot.token += 1;
         if slot.holder == Some(who) {
             slot.holder = None;
@@ -297,6 +300,19 @@ impl World {
             if self.acknowledged.insert((who, event.event_type)) {
                 self.log.push((who, event.event_type));
             }
+        }
+    }
+
+    /// Anything but a phase that hides where it stands: without a word of its start, nothing tells
+    /// a Running that was written by hand from a real one, nor a Pending from the truth.
+    fn edit(&mut self, who: usize, phase: Phase) {
+        let status = &self.executions[who].record.status;
+        let tells = phase.is_terminal() || status.completion.is_some();
+        if tells {
+            let version = self.executions[who].version;
+            self.store(who, version, |execution| {
+                execution.record.status.phase = StoredPhase::Known(phase);
+            });
         }
     }
 
@@ -335,6 +351,7 @@ impl World {
             }
             Action::Refuse { who } => self.executions[who].refused = true,
             Action::History { known } => self.history_known = known,
+            Action::Edit { who, phase } => self.edit(who, phase),
             Action::Deliver { who } => self.deliver(who),
             Action::Executor { up } => self.executor_up = up,
             Action::Audit { up } => self.audit_up = up,

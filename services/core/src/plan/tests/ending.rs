@@ -97,12 +97,70 @@ fn a_released_execution_still_gets_its_acknowledgement() {
     assert_eq!(condition(&case.write(), kind::AUDIT_RECORDED), ("True", "AuditSucceeded"));
 }
 
-#[test]
-fn a_terminal_execution_without_a_completion_time_is_released_by_its_creation() {
-    let mut case = ended(Phase::Completed, Audit::Acknowledged);
-    case.record.status.completion = None;
+/// Only the phase, as somebody writes it by hand, long after the creation.
+fn edited(mut case: Case, phase: Phase) -> Case {
+    case.record.status.phase = StoredPhase::Known(phase);
     case.record.created = NOW - 400_000;
-    assert_eq!(case.plan(), Decision::Act(Effect::Release));
+    case.audit = Audit::Acknowledged;
+    case
+}
+
+#[test]
+fn an_end_that_somebody_wrote_by_hand_is_corrected_and_the_run_goes_on() {
+    for phase in [Phase::Completed, Phase::Failed] {
+        let mut case = edited(Case::running(facts(RunState::Running)), phase).with(kind::READY, true);
+        let gone = Case { run: Reading::Absent, ..Case::new(Some(Phase::Running)) };
+        case.record.status.failure = gone.write().status.failure;
+        assert_eq!(needs(&case.record), Need::Run, "the run is looked at");
+        let write = case.write();
+        assert_eq!((write.transition, reasons(&write)), (None, vec!["PhaseCorrected"]), "{phase}");
+        assert_eq!(write.status.phase, StoredPhase::Known(Phase::Running));
+        assert_eq!((&write.status.failure, condition(&write, kind::READY)), (&None, ("absent", "")));
+        case.record.status = write.status;
+        assert_eq!(case.wait(), 10_000, "it goes on");
+        case.run = Reading::Found(facts(RunState::Succeeded));
+        assert_eq!(case.write().transition.unwrap().to, Phase::Completed);
+    }
+}
+
+#[test]
+fn an_end_written_by_hand_before_anything_started_ends_nothing() {
+    for phase in [Phase::Completed, Phase::Failed] {
+        let mut case = edited(Case::pending(), phase);
+        assert_eq!(needs(&case.record), Need::Lock, "the lock is looked at");
+        let write = case.write();
+        assert_eq!((&write.status.phase, write.transition), (&StoredPhase::Known(Phase::Pending), None));
+        case.record.status = write.status;
+        assert_eq!(case.plan(), Decision::Act(Effect::Start { expected_token: 7 }), "{phase}");
+        let run = Some(facts(RunState::Running));
+        case.lock = Reading::Found(Lock { token: 8, run, ..Lock::default() });
+        assert_eq!(case.write().transition.unwrap().to, Phase::Running, "a launch is found");
+    }
+}
+
+#[test]
+fn a_phase_written_over_an_end_starts_nothing_and_is_put_back() {
+    for phase in [Phase::Pending, Phase::Running, Phase::Failed] {
+        let mut case = ended(Phase::Completed, Audit::Acknowledged);
+        let kept = case.record.status.clone();
+        case.record.status.phase = StoredPhase::Known(phase);
+        assert_eq!(needs(&case.record), Need::Nothing);
+        let write = case.write();
+        assert_eq!((&write.status.phase, write.transition), (&kept.phase, None), "{phase}");
+        assert_eq!((write.status.completion, &write.status.conditions), (kept.completion, &kept.conditions));
+    }
+}
+
+#[test]
+fn what_never_ran_stays_failed() {
+    let mut case = Case::new(None);
+    case.record.spec.target = "nowhere".to_owned();
+    case.record.status = case.write().status;
+    case.audit = Audit::Acknowledged;
+    assert_eq!((case.record.phase(), needs(&case.record)), (Some(Phase::Failed), Need::Nothing));
+    case.record.status = case.write().status;
+    assert_eq!(case.plan(), Decision::Rest);
+    assert!(case.record.is_settled());
 }
 
 #[test]
