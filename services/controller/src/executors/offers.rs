@@ -73,7 +73,8 @@ impl Offers {
         for (which, offer) in self.all.iter().enumerate() {
             for engine in &offer.engines {
                 let owner = self.owners.get(engine).copied();
-                let is_kept = owner.and_then(|owner| self.all.get(owner)).is_some_and(|it| it.engines.contains(engine));
+                let is_kept =
+                    owner.and_then(|owner| self.all.get(owner)).is_some_and(|it| it.engines.contains(engine));
                 if !is_kept {
                     self.owners.insert(engine.clone(), which);
                 }
@@ -95,7 +96,8 @@ impl Offers {
         }
         let away: Vec<usize> = (0..self.all.len()).filter(|which| !self.all[*which].is_here).collect();
         if away.is_empty() {
-            let available: BTreeSet<_> = self.all.iter().flat_map(|offer| offer.engines.iter().cloned()).collect();
+            let available: BTreeSet<_> =
+                self.all.iter().flat_map(|offer| offer.engines.iter().cloned()).collect();
             return Route::Nowhere { available: available.into_iter().collect() };
         }
         Route::Undecided { away }
@@ -104,7 +106,11 @@ impl Offers {
     /// Engines that more than one executor offers, and who has them.
     fn shared(&self) -> Vec<(&str, usize)> {
         let count = |engine: &str| self.all.iter().filter(|offer| offer.engines.contains(engine)).count();
-        self.owners.iter().filter(|(engine, _)| count(engine) > 1).map(|(engine, at)| (engine.as_str(), *at)).collect()
+        self.owners
+            .iter()
+            .filter(|(engine, _)| count(engine) > 1)
+            .map(|(engine, at)| (engine.as_str(), *at))
+            .collect()
     }
 }
 
@@ -118,7 +124,9 @@ pub(super) async fn ask(executors: &Executors, which: usize) -> bool {
         return false;
     }
     match offers.all.get(which) {
-        Some(Offer { engines, is_here: true }) => tracing::info!(address, ?engines, "executor offers engines"),
+        Some(Offer { engines, is_here: true }) => {
+            tracing::info!(address, ?engines, "executor offers engines")
+        }
         _ => tracing::info!(address, "executor does not answer"),
     }
     for (engine, owner) in offers.shared() {
@@ -192,6 +200,9 @@ mod tests {
         offers.heard(1, engines(&[]));
         assert_eq!(offers.route("argo"), Route::At(0));
         offers.heard(0, engines(&[]));
-        assert_eq!((offers.route("argo"), offers.known("argo")), (Route::Nowhere { available: vec![] }, Some(0)));
+        assert_eq!(
+            (offers.route("argo"), offers.known("argo")),
+            (Route::Nowhere { available: vec![] }, Some(0))
+        );
     }
 }

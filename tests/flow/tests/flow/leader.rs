@@ -24,7 +24,8 @@ const MOMENT: Duration = Duration::from_millis(20);
 async fn leads(process: &ServiceProcess) -> bool {
     // One that is paused or ended does not answer.
     let metrics = tokio::time::timeout(Duration::from_millis(500), process.metrics()).await;
-    let leader = metrics.ok().and_then(Result::ok).and_then(|it| it.get("evenkeel_controller_leader").copied());
+    let leader =
+        metrics.ok().and_then(Result::ok).and_then(|it| it.get("evenkeel_controller_leader").copied());
     leader == Some(1.0)
 }
 

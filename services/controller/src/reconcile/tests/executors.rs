@@ -96,7 +96,8 @@ async fn a_target_that_another_executor_got_meanwhile_is_waited_for() {
 async fn a_start_that_was_decided_before_the_fence_is_refused() {
     let (stage, _other) = two("argo").await;
     stage.look().await;
-    let spec = proto::ExecutionSpec { engine: "job".to_owned(), owner: Some(owner("late")), ..Default::default() };
+    let spec =
+        proto::ExecutionSpec { engine: "job".to_owned(), owner: Some(owner("late")), ..Default::default() };
     let (_, first) = stage.context.executors.at(0).unwrap();
     let answer = first.start(spec, 0).await;
     assert_eq!(answer, evenkeel_core::plan::StartAnswer::Moved);
