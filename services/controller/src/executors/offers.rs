@@ -114,7 +114,7 @@ impl Offers {
     }
 }
 
-/// Asks an executor for its engines now. True when something changed.
+/// Asks an executor for its engines now. True when something may go on because of what it said.
 pub(super) async fn ask(executors: &Executors, which: usize) -> bool {
     let Some((address, executor)) = executors.at(which) else { return false };
     let engines = executor.engines().await;
@@ -123,12 +123,11 @@ pub(super) async fn ask(executors: &Executors, which: usize) -> bool {
     if !offers.heard(which, engines) {
         return false;
     }
-    match offers.all.get(which) {
-        Some(Offer { engines, is_here: true }) => {
-            tracing::info!(address, ?engines, "executor offers engines")
-        }
-        _ => tracing::info!(address, "executor does not answer"),
-    }
+    let Some(Offer { engines, is_here: true }) = offers.all.get(which) else {
+        tracing::info!(address, "executor does not answer");
+        return false;
+    };
+    tracing::info!(address, ?engines, "executor offers engines");
     for (engine, owner) in offers.shared() {
         let owner = executors.at(owner).map_or("", |(address, _)| address);
         tracing::warn!(engine, owner, "several executors offer this engine; one of them has it");
@@ -136,11 +135,11 @@ pub(super) async fn ask(executors: &Executors, which: usize) -> bool {
     true
 }
 
-/// Keeps asking an executor for its engines until shutdown. What waits for an engine is woken when
-/// one appears or goes.
+/// Keeps asking an executor for its engines until shutdown. Of several, one that has something new
+/// wakes whoever may have waited for it.
 pub(crate) async fn keep(executors: Executors, which: usize, wake: Wake, shutdown: CancellationToken) {
     loop {
-        if ask(&executors, which).await {
+        if ask(&executors, which).await && executors.count() > 1 {
             wake.everything();
         }
         tokio::select! {

@@ -114,6 +114,20 @@ async fn an_engine_that_nobody_has_is_told_with_those_that_there_are() {
 }
 
 #[tokio::test]
+async fn an_engine_that_was_given_up_without_a_word_is_found_where_it_is_now() {
+    let (stage, other) = two("argo").await;
+    other.refuses.lock().push_back(Refuses(Class::Invalid, "UNKNOWN_ENGINE"));
+    *other.engines.lock() = Vec::new();
+    stage.executor.engines.lock().push("argo");
+    let asked = stage.look().await;
+    assert!(
+        asked.contains(&"other Start 0".to_owned()) && asked.contains(&"Start 1".to_owned()),
+        "{asked:?}"
+    );
+    assert_eq!(stage.phase(), "Running");
+}
+
+#[tokio::test]
 async fn an_engine_may_be_at_an_executor_that_is_away_and_is_found_when_it_comes() {
     let stage = Stage::usual(of_engine("argo")).await;
     let addresses = [stage.executor.serve().await, nowhere().await];
