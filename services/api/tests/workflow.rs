@@ -30,11 +30,15 @@ fn required(path: &[&str]) -> Vec<String> {
 fn the_kind_and_its_columns_are_those_of_the_contract() {
     let spec = definition()["spec"].clone();
     assert_eq!((&spec["group"], &spec["scope"]), (&json!("kubernaut.ai"), &json!("Namespaced")));
-    assert_eq!((&spec["names"]["kind"], &spec["names"]["shortNames"]), (&json!("RemediationWorkflow"), &json!(["rw"])));
+    assert_eq!(
+        (&spec["names"]["kind"], &spec["names"]["shortNames"]),
+        (&json!("RemediationWorkflow"), &json!(["rw"]))
+    );
     let version = &spec["versions"][0];
     assert_eq!((&version["name"], &version["subresources"]), (&json!("v1alpha1"), &json!({ "status": {} })));
     let columns = version["additionalPrinterColumns"].as_array().unwrap().clone();
-    let columns: Vec<_> = columns.iter().map(|it| (it["name"].as_str().unwrap(), it["jsonPath"].as_str().unwrap())).collect();
+    let columns: Vec<_> =
+        columns.iter().map(|it| (it["name"].as_str().unwrap(), it["jsonPath"].as_str().unwrap())).collect();
     let expected = [
         ("Action", ".spec.actionType"),
         ("UUID", ".status.workflowId"),
@@ -69,7 +73,11 @@ fn the_engine_has_a_default_and_no_closed_set() {
 
 #[test]
 fn what_has_a_name_is_a_list_of_unique_names() {
-    for path in [&["spec", "parameters"][..], &["spec", "rollbackParameters"], &["spec", "dependencies", "configMaps"]] {
+    for path in [
+        &["spec", "parameters"][..],
+        &["spec", "rollbackParameters"],
+        &["spec", "dependencies", "configMaps"],
+    ] {
         let list = schema(path);
         assert_eq!(list["x-kubernetes-list-type"], "map", "{path:?}");
         assert_eq!(list["x-kubernetes-list-map-keys"], json!(["name"]));

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    audit::AuditArgs, cancel::CancelArgs, clear::ClearArgs, cluster::ClusterArgs, describe::DescribeArgs, error::EXIT_CODES, get::GetArgs,
-    run::RunArgs, up::UpArgs, watch::WatchArgs, why::WhyArgs,
+    audit::AuditArgs, cancel::CancelArgs, clear::ClearArgs, cluster::ClusterArgs, describe::DescribeArgs,
+    error::EXIT_CODES, get::GetArgs, run::RunArgs, up::UpArgs, watch::WatchArgs, why::WhyArgs,
 };
 
 /// Run remediation workflows on Kubernetes, follow them, and prove what was done.

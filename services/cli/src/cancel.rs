@@ -28,7 +28,8 @@ pub async fn run(cluster: &ClusterArgs, args: CancelArgs) -> Result<()> {
     let one = execution::get(&cluster, &args.name).await?;
     let what = follows(&one)?;
     let patch = json!({ "metadata": { "annotations": { CANCEL_ANNOTATION: args.reason } } });
-    let patched = execution::api(&cluster).patch(&args.name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    let patched =
+        execution::api(&cluster).patch(&args.name, &PatchParams::default(), &Patch::Merge(patch)).await;
     patched.map_err(|error| cluster.explain(error))?;
     output::print(&format!("{} is cancelled: {what}\n", args.name))
 }

@@ -40,7 +40,9 @@ pub async fn run(cluster: &ClusterArgs, args: ClearArgs) -> Result<()> {
     let patch = patch(&one, &user, &args.reason, Timestamp::now());
     let api = execution::api(&cluster);
     let params = PatchParams::default();
-    api.patch_status(&args.name, &params, &Patch::Merge(patch)).await.map_err(|error| cluster.explain(error))?;
+    api.patch_status(&args.name, &params, &Patch::Merge(patch))
+        .await
+        .map_err(|error| cluster.explain(error))?;
     output::print(&format!("{target} is cleared after {}, in the name of {user}\n", args.name))
 }
 
@@ -87,11 +89,13 @@ mod tests {
     #[test]
     fn only_a_failure_while_it_ran_can_be_cleared_and_once() {
         assert_eq!(already(&execution(failed(true))).unwrap(), None);
-        for status in [json!({"phase": "Running"}), json!({"phase": "Completed"}), failed(false), Value::Null] {
+        for status in [json!({"phase": "Running"}), json!({"phase": "Completed"}), failed(false), Value::Null]
+        {
             assert!(matches!(already(&execution(status)), Err(Error::State(_))));
         }
         let mut status = failed(true);
-        status["blockClearance"] = json!({"clearMethod": "StatusField", "clearReason": "fine", "clearedBy": "mary"});
+        status["blockClearance"] =
+            json!({"clearMethod": "StatusField", "clearReason": "fine", "clearedBy": "mary"});
         assert_eq!(already(&execution(status)).unwrap().as_deref(), Some("mary: fine"));
     }
 

@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The exit codes, in the order in which `--help` and the reference list them.
 pub const EXIT_CODES: [(u8, &str); 7] = [
     (0, "success"),
-    (1, "error: the cluster or a service could not be reached or refused, or a file or the execution is not as needed"),
+    (1, "error: the cluster or a service could not be reached or refused, or a file is bad"),
     (2, "usage: the command line is wrong"),
     (3, "the execution ended as Failed"),
     (4, "what was asked for does not exist"),

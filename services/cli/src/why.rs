@@ -34,7 +34,12 @@ pub async fn run(cluster: &ClusterArgs, args: WhyArgs) -> Result<()> {
     output::print(&fields(&story(&one, &others, Screen::detect(), Timestamp::now()), 0))
 }
 
-fn story(one: &Execution, others: &[&Execution], screen: Screen, now: Timestamp) -> Vec<(&'static str, String)> {
+fn story(
+    one: &Execution,
+    others: &[&Execution],
+    screen: Screen,
+    now: Timestamp,
+) -> Vec<(&'static str, String)> {
     let mut story = vec![
         ("Execution", full_name(one)),
         ("Phase", screen.paint(Tone::of_phase(one.phase()), one.phase())),
@@ -113,7 +118,8 @@ fn next(one: &Execution) -> String {
     match (one.phase(), one.waiting()) {
         ("Pending", Some(gate)) => when_open(&gate.reason).to_owned(),
         ("Pending", None) => {
-            "the controller looks at it in a moment; if it does not, see whether it runs and is ready".to_owned()
+            "the controller looks at it in a moment; if it does not, see whether it runs and is ready"
+                .to_owned()
         }
         ("Running", None) => "its run is followed to its end".to_owned(),
         ("Running", Some(_)) => "its run goes on meanwhile, and is followed again when it can be".to_owned(),
@@ -124,9 +130,11 @@ fn next(one: &Execution) -> String {
             one.name()
         ),
         ("Failed", _) if one.failed_while_running() => when_released(one, "nothing; the target is free"),
-        ("Failed", _) => "nothing; correct the cause and create another execution, which may have to wait a little: \
+        ("Failed", _) => {
+            "nothing; correct the cause and create another execution, which may have to wait a little: \
                           longer after each that cannot begin"
-            .to_owned(),
+                .to_owned()
+        }
         _ => "nothing that this release knows of".to_owned(),
     }
 }
@@ -188,8 +196,12 @@ mod tests {
             "CooldownActive",
             "target default/Deployment/checkout rests until 2026-01-02T03:07:30Z (5m0s after kubernaut-system/web-2 ended)",
         );
-        let web = named("web", execution(json!({"phase": "Completed", "completionTime": "2026-01-02T03:00:00Z"})));
-        let web_2 = named("web-2", execution(json!({"phase": "Completed", "completionTime": "2026-01-02T03:02:30Z"})));
+        let web =
+            named("web", execution(json!({"phase": "Completed", "completionTime": "2026-01-02T03:00:00Z"})));
+        let web_2 = named(
+            "web-2",
+            execution(json!({"phase": "Completed", "completionTime": "2026-01-02T03:02:30Z"})),
+        );
         let parts = [
             "CooldownActive, for 3m20s so far",
             "2026-01-02T03:07:30Z, in 2m30s",
@@ -207,7 +219,8 @@ mod tests {
             "target default/Deployment/checkout is blocked: kubernaut-system/bad failed while it ran",
         );
         let bad = named("bad", execution(failed(true)));
-        let parts = ["kubernaut-system/bad, Failed 2m30s ago", "it broke", "nothing by itself", "Last failure"];
+        let parts =
+            ["kubernaut-system/bad, Failed 2m30s ago", "it broke", "nothing by itself", "Last failure"];
         let text = check(&blocked, &[&bad], &parts);
         assert!(!text.contains("Until"), "{text}");
         check(&bad, &[], &["it broke", "evenkeel -n kubernaut-system clear bad --reason"]);
@@ -215,9 +228,14 @@ mod tests {
 
     #[test]
     fn a_queue_is_told_with_what_the_one_ahead_waits_for() {
-        let one = waiting("Queued", "kubernaut-system/early came first to target default/Deployment/checkout");
+        let one =
+            waiting("Queued", "kubernaut-system/early came first to target default/Deployment/checkout");
         let early = named("early", waiting("TargetBusy", "target is held by kubernaut-system/x"));
-        check(&one, &[&early], &["kubernaut-system/early, Pending", "which waits for TargetBusy", "its turn"]);
+        check(
+            &one,
+            &[&early],
+            &["kubernaut-system/early, Pending", "which waits for TargetBusy", "its turn"],
+        );
     }
 
     #[test]

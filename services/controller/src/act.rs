@@ -61,6 +61,12 @@ impl Pass<'_> {
     async fn start(&mut self, expected_token: i64) {
         // The plan has decided on what is settled, and nothing was read since.
         let Ok(resolved) = workflow::resolve(&self.record, &self.workflow) else { return };
+        if resolved.bundle != self.record.spec.bundle {
+            tracing::info!(
+                execution = %self.record.name, namespace = %self.record.namespace,
+                asked = %self.record.spec.bundle, runs = %resolved.bundle, "the catalogue's bundle runs"
+            );
+        }
         let spec = request::spec(&self.record, resolved);
         let answer = self.context.executors.start(spec, expected_token).await;
         match &answer {

@@ -143,10 +143,8 @@ impl Beside {
         shutdown: &CancellationToken,
     ) -> Vec<BoxFuture<'static, ()>> {
         let stop = || shutdown.clone();
-        let mut tasks = vec![
-            self.watching.run(stop()).boxed(),
-            self.catalogue.follow(self.readiness, stop()).boxed(),
-        ];
+        let mut tasks =
+            vec![self.watching.run(stop()).boxed(), self.catalogue.follow(self.readiness, stop()).boxed()];
         for follower in self.followers {
             let (executors, wake) = (standing.executors.clone(), standing.wake.clone());
             tasks.push(executors::keep(executors, follower.which, wake, stop()).boxed());
@@ -166,7 +164,8 @@ impl Standing {
         metrics: Metrics,
         readiness: &Readiness,
     ) -> anyhow::Result<(Self, Beside)> {
-        let (index, runs, latest) = (Arc::<Index>::default(), Arc::<Runs>::default(), Arc::<Latest>::default());
+        let (index, runs, latest) =
+            (Arc::<Index>::default(), Arc::<Runs>::default(), Arc::<Latest>::default());
         let (live, wake) = (Live::new(&config), Wake::default());
         let known = (index.clone(), runs.clone());
         let executors = Executors::connect(&config.executors, &config.security, known, config.start_timeout)?;

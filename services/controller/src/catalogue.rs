@@ -74,7 +74,9 @@ impl Catalogue {
         let id = Uuid::try_parse(id).ok()?;
         match self.data_storage.as_ref()?.get(id).await {
             Answer::Found(workflow) => Some(Reading::Found(Ok(workflow))),
-            Answer::Unusable { workflow, why } => Some(Reading::Found(Err(Problem::Unusable { workflow, why }))),
+            Answer::Unusable { workflow, why } => {
+                Some(Reading::Found(Err(Problem::Unusable { workflow, why })))
+            }
             Answer::Unavailable(why) => Some(Reading::Unavailable(why)),
             Answer::NotFound => None,
         }

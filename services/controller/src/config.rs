@@ -61,9 +61,6 @@ pub struct Config {
     /// Namespace whose executions are driven. In a pod it is the pod's own unless it is set.
     #[arg(long, env = "EVENKEEL_NAMESPACE", value_parser = not_empty, default_value_t = own_namespace())]
     pub namespace: String,
-    /// The same under the name that existing installations set.
-    #[arg(long, env = "KUBERNAUT_CONTROLLER_NAMESPACE", value_parser = not_empty, hide = true)]
-    pub controller_namespace: Option<String>,
     /// The executors, as host:port, with commas. Of two that offer one engine, the first has it.
     #[arg(
         long = "executor", env = "EVENKEEL_EXECUTOR", value_delimiter = ',', value_parser = not_empty,
@@ -173,13 +170,9 @@ pub struct Source {
 impl Source {
     /// Reads all settings, also again.
     pub fn read(&self) -> Result<settings::Settings<Arguments>, settings::Error> {
-        let mut settings = settings::read(KEYS, &self.line, Arguments::file)?;
-        let config = &mut settings.arguments.config;
-        if let Some(namespace) = config.controller_namespace.take()
-            && config.namespace == own_namespace()
-        {
-            config.namespace = namespace;
-        }
+        let line = with_namespace(&self.line, |name| std::env::var_os(name));
+        let settings = settings::read(KEYS, &line, Arguments::file)?;
+        let config = &settings.arguments.config;
         let mut seen = BTreeSet::new();
         if let Some(twice) = config.executors.iter().find(|address| !seen.insert(address.as_str())) {
             let message = format!("executor {twice} is named twice\n");
@@ -201,6 +194,20 @@ impl Arguments {
     fn file(&self) -> Option<PathBuf> {
         Some(self.file.as_str()).filter(|file| !file.is_empty()).map(PathBuf::from)
     }
+}
+
+/// The namespace under the name that existing installations set, unless it is given otherwise.
+fn with_namespace(line: &[OsString], variable: impl Fn(&str) -> Option<OsString>) -> Vec<OsString> {
+    let mut line = line.to_vec();
+    let is_given = |word: &OsString| word.to_string_lossy().starts_with("--namespace");
+    let given = variable("EVENKEEL_NAMESPACE").is_some() || line.iter().any(is_given);
+    if let Some(namespace) = variable("KUBERNAUT_CONTROLLER_NAMESPACE").filter(|_| !given && !line.is_empty())
+    {
+        let mut word = OsString::from("--namespace=");
+        word.push(namespace);
+        line.insert(1, word);
+    }
+    line
 }
 
 fn own_namespace() -> String {

@@ -149,11 +149,28 @@ impl Executors {
         let Some((_, executor)) = self.at(own) else {
             return StartAnswer::Unavailable("NO_EXECUTOR".to_owned());
         };
+        let engine = spec.engine.clone();
         let answer = executor.start(spec, expected_token).await;
-        if let StartAnswer::Started { facts, .. } = &answer {
-            self.runs.note(own, facts);
+        match &answer {
+            StartAnswer::Started { facts, .. } => self.runs.note(own, facts),
+            StartAnswer::Refused(refusal)
+                if refusal.kind == RefusalKind::UnknownEngine && self.count() > 1 =>
+            {
+                return self.lost(&engine, own, answer).await;
+            }
+            _ => {}
         }
         answer
+    }
+
+    /// An executor has an engine no longer, and did not say so yet: perhaps another one has it.
+    async fn lost(&self, engine: &str, own: usize, answer: StartAnswer) -> StartAnswer {
+        self.ask_everybody().await;
+        match self.find(engine).await {
+            Ok(now) if now != own => StartAnswer::Moved,
+            Ok(_) => answer,
+            Err(told) => told,
+        }
     }
 
     /// Asks a run to stop.
@@ -210,7 +227,7 @@ impl Executors {
         let at_another = |engine: &Option<String>| {
             engine.as_deref().and_then(|engine| offers.known(engine)).is_some_and(|at| at != which)
         };
-        if self.index.held_by_others(target, uid).iter().all(at_another) {
+        if self.index.held_by_others(target, uid).is_some_and(|others| others.iter().all(at_another)) {
             return Ok(());
         }
         let address = self.at(which).map_or("", |(address, _)| address);
@@ -235,7 +252,8 @@ impl Executors {
             }
             Route::Undecided { away } => {
                 let away: Vec<_> = away.iter().filter_map(|which| Some(self.at(*which)?.0)).collect();
-                let why = format!("nobody who answers offers the engine '{engine}', and {} may", away.join(", "));
+                let why =
+                    format!("nobody who answers offers the engine '{engine}', and {} may", away.join(", "));
                 Err(StartAnswer::Unavailable(why))
             }
         }

@@ -64,27 +64,27 @@ impl Index {
                     relisted.insert(object.uid().unwrap_or_default());
                 }
                 // Versions may have begun anew, so a list is always believed.
-                state.put(object).into_iter().collect()
+                state.put(object)
             }
             Event::InitDone => {
                 state.is_complete = true;
                 let Some(relisted) = state.relisted.take() else { return Vec::new() };
                 let is_gone = |uid: &&String| !relisted.contains(*uid);
                 let gone: Vec<_> = state.entries.keys().filter(is_gone).cloned().collect();
-                gone.iter().filter_map(|uid| state.remove(uid)).collect()
+                gone.iter().flat_map(|uid| state.remove(uid)).collect()
             }
             Event::Apply(object) if state.is_older(object) => Vec::new(),
-            Event::Apply(object) => state.put(object).into_iter().collect(),
-            Event::Delete(object) => state.remove(&object.uid().unwrap_or_default()).into_iter().collect(),
+            Event::Apply(object) => state.put(object),
+            Event::Delete(object) => state.remove(&object.uid().unwrap_or_default()),
         }
     }
 
     /// Takes in what a write of our own returned, so that the next gate sees it at once; gives who has
     /// to look again because of it. What the watch has seen go does not come back.
-    pub(crate) fn put(&self, object: &WorkflowExecution) -> Option<Reference> {
+    pub(crate) fn put(&self, object: &WorkflowExecution) -> Vec<Reference> {
         let mut state = self.state.lock();
         let is_known = object.uid().is_some_and(|uid| state.entries.contains_key(&uid));
-        if is_known && !state.is_older(object) { state.put(object) } else { None }
+        if is_known && !state.is_older(object) { state.put(object) } else { Vec::new() }
     }
 
     /// What happened on the target of an execution; none as long as not everything was seen.
@@ -106,11 +106,12 @@ impl Index {
         self.state.lock().next(target).map(|entry| entry.reference.clone())
     }
 
-    /// The engines of the other executions that may hold a target; none where it is not settled.
-    pub(crate) fn held_by_others(&self, target: &str, uid: &str) -> Vec<Option<String>> {
+    /// The engines of the other executions that may hold a target, where they are settled; none as
+    /// long as not everything was seen.
+    pub(crate) fn held_by_others(&self, target: &str, uid: &str) -> Option<Vec<Option<String>>> {
         let state = self.state.lock();
         let others = state.on(target).filter(|entry| entry.known.uid != uid && !entry.is_released);
-        others.map(|entry| entry.engine.clone()).collect()
+        state.is_complete.then(|| others.map(|entry| entry.engine.clone()).collect())
     }
 
     /// The executions that ended before a moment and have nothing left to do, the oldest first.
@@ -121,7 +122,9 @@ impl Index {
             .entries
             .values()
             .filter_map(|entry| match entry.known.stands {
-                Stands::Ended { at, .. } if at < moment && rests(entry) => Some((at, entry.reference.clone())),
+                Stands::Ended { at, .. } if at < moment && rests(entry) => {
+                    Some((at, entry.reference.clone()))
+                }
                 _ => None,
             })
             .collect();
@@ -143,7 +146,7 @@ impl State {
         known.is_some_and(|entry| latest::version(object) < entry.version)
     }
 
-    fn put(&mut self, object: &WorkflowExecution) -> Option<Reference> {
+    fn put(&mut self, object: &WorkflowExecution) -> Vec<Reference> {
         let record = record::from_object(object);
         let entry = Entry {
             target: record.spec.target.clone(),
@@ -157,26 +160,35 @@ impl State {
         let (uid, target) = (record.uid, record.spec.target);
         let stands = entry.known.stands;
         self.by_target.entry(target.clone()).or_default().insert(uid.clone());
-        let before = self.entries.insert(uid.clone(), entry);
-        let is_news = before.is_some_and(|before| before.known.stands != stands);
-        is_news.then(|| self.woken(&target, &uid)).flatten()
+        let before = self.entries.insert(uid, entry);
+        match before {
+            Some(before) if before.known.stands != stands => self.woken(&target, &before.known),
+            _ => Vec::new(),
+        }
     }
 
-    fn remove(&mut self, uid: &str) -> Option<Reference> {
-        let entry = self.entries.remove(uid)?;
+    fn remove(&mut self, uid: &str) -> Vec<Reference> {
+        let Some(entry) = self.entries.remove(uid) else { return Vec::new() };
         if let Some(uids) = self.by_target.get_mut(&entry.target) {
             uids.remove(uid);
             if uids.is_empty() {
                 self.by_target.remove(&entry.target);
             }
         }
-        self.woken(&entry.target, uid)
+        self.woken(&entry.target, &entry.known)
     }
 
-    /// What one execution does concerns the one whose turn it is next: those behind it wait for it.
-    fn woken(&self, target: &str, because_of: &str) -> Option<Reference> {
-        let next = self.next(target).filter(|entry| entry.known.uid != because_of)?;
-        Some(next.reference.clone())
+    /// What one execution does concerns the one whose turn it is next, and, where it waited itself, the
+    /// one directly behind it. The others wait for these.
+    fn woken(&self, target: &str, because_of: &Known) -> Vec<Reference> {
+        let waiting = || self.on(target).filter(|entry| entry.known.is_waiting());
+        let behind = waiting()
+            .filter(|entry| because_of.is_waiting() && entry.known.place() > because_of.place())
+            .min_by(|a, b| a.known.place().cmp(&b.known.place()));
+        let mut woken: Vec<_> = self.next(target).into_iter().chain(behind).collect();
+        woken.retain(|entry| entry.known.uid != because_of.uid);
+        woken.dedup_by(|a, b| a.known.uid == b.known.uid);
+        woken.into_iter().map(|entry| entry.reference.clone()).collect()
     }
 
     fn next(&self, target: &str) -> Option<&Entry> {

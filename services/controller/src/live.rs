@@ -93,7 +93,9 @@ impl Reload {
         let read = match self.source.read() {
             Ok(read) => read,
             Err(error) => {
-                tracing::error!("the configuration changed and cannot be used, the one before stays: {error}");
+                tracing::error!(
+                    "the configuration changed and cannot be used, the one before stays: {error}"
+                );
                 return false;
             }
         };

@@ -194,4 +194,35 @@ mod tests {
         watching.take(Event::Delete(object("settled", &SETTLED, true)));
         assert_eq!(names(&reader), [""; 0]);
     }
+
+    /// Bytes that this process occupies.
+    fn resident() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
+    #[tokio::test]
+    async fn fifty_thousand_finished_executions_take_little_memory() {
+        const FINISHED: usize = 50_000;
+        const OPEN: usize = 2_000;
+        let (reader, mut watching) = watching();
+        let (settled, open) = (object("settled", &SETTLED, false), object("open", &[], false));
+        let before = resident();
+        watching.take(Event::Init);
+        for number in 0..FINISHED + OPEN {
+            let mut object = if number < FINISHED { settled.clone() } else { open.clone() };
+            object.metadata.name = Some(format!("we-remediation-request-{number}"));
+            object.metadata.uid = Some(format!("00000000-0000-4000-8000-{number:012}"));
+            object.spec.target_resource = format!("some-namespace/Deployment/some-name-{}", number % 1_000);
+            // As large as such objects are with their parameters and their summary.
+            object.spec.parameters.insert("TEXT".to_owned(), "x".repeat(8_192));
+            watching.take(Event::InitApply(object));
+        }
+        watching.take(Event::InitDone);
+        let grown = resident().saturating_sub(before) / 1024 / 1024;
+        println!("{FINISHED} finished and {OPEN} open executions: {grown} MiB");
+        assert_eq!(reader.len(), OPEN);
+        assert!(grown < 160, "{grown} MiB");
+    }
 }

@@ -107,8 +107,6 @@ impl Pass<'_> {
     pub(crate) fn commit(&mut self, object: WorkflowExecution) {
         self.renew(object);
         self.context.latest.remember(&self.object);
-        if let Some(next) = self.context.index.put(&self.object) {
-            self.context.wake.object(&next);
-        }
+        self.context.index.put(&self.object).iter().for_each(|woken| self.context.wake.object(woken));
     }
 }

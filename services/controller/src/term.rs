@@ -102,7 +102,8 @@ async fn look_at_everything(store: &Store<WorkflowExecution>, wake: &Wake) {
         wake.asked_for_everything().await;
         let mut open = store.state();
         open.sort_by_cached_key(|object| {
-            let running = object.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+            let running =
+                object.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
             (running, object.metadata.creation_timestamp.as_ref().map(|time| time.0))
         });
         for some in open.chunks(AT_A_TIME) {
@@ -114,10 +115,8 @@ async fn look_at_everything(store: &Store<WorkflowExecution>, wake: &Wake) {
     }
 }
 
-type Looked = Result<
-    (ObjectRef<WorkflowExecution>, Action),
-    controller::Error<Error, std::convert::Infallible>,
->;
+type Looked =
+    Result<(ObjectRef<WorkflowExecution>, Action), controller::Error<Error, std::convert::Infallible>>;
 
 fn report(result: Looked) {
     match result {

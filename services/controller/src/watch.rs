@@ -163,7 +163,11 @@ impl Follower {
             Ok(stream) => stream,
             Err(status) => {
                 if *failures == 1 {
-                    tracing::warn!(address, "could not follow the executor's runs, trying on: {}", why(&status));
+                    tracing::warn!(
+                        address,
+                        "could not follow the executor's runs, trying on: {}",
+                        why(&status)
+                    );
                 }
                 return Ended::Broken(why(&status));
             }

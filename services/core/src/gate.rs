@@ -66,7 +66,8 @@ fn is_behind(observed: &Observed<'_>, history: &History) -> bool {
 /// Without the history nobody can say that the target may be used, so it may not.
 fn unread(observed: &Observed<'_>) -> Hold {
     let target = &observed.record.spec.target;
-    let message = format!("what happened on target {target} before is not known yet; this goes on when it is");
+    let message =
+        format!("what happened on target {target} before is not known yet; this goes on when it is");
     Hold { reason: reason::HISTORY_UNAVAILABLE, message, until: None }
 }
 
@@ -99,7 +100,9 @@ mod tests {
     fn the_end_of_a_wait_can_be_read_from_its_message() {
         let message = "target ns/Deployment/api rests until 2026-01-31T09:05:00Z (5m0s after ops/a ended)";
         assert_eq!(ends_at(message), Some(1_769_850_300_000));
-        for other in ["target x is blocked until somebody clears it", "", " until ", "rests until ü2026-01-31T09:0"] {
+        for other in
+            ["target x is blocked until somebody clears it", "", " until ", "rests until ü2026-01-31T09:0"]
+        {
             assert_eq!(ends_at(other), None, "{other}");
         }
     }

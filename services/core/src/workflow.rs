@@ -234,8 +234,7 @@ fn of_catalogue(record: &Record, workflow: &Workflow) -> Result<Resolved, Proble
     let bundle = given(Some(&workflow.bundle))
         .or_else(|| given(Some(&spec.bundle)))
         .ok_or_else(|| Problem::NoBundle(title.clone()))?;
-    let digest =
-        digest::agreed(&engine, &bundle, [Some(workflow.digest.as_str()), spec.digest.as_deref()])?;
+    let digest = digest::agreed(&engine, &bundle, [Some(workflow.digest.as_str()), spec.digest.as_deref()])?;
     let passed = passed(spec, workflow, &title)?;
     let dependencies = match &spec.dependencies {
         Some(asked) if workflow.dependencies == Dependencies::default() => asked.clone(),
@@ -280,7 +279,9 @@ fn passed(spec: &Spec, workflow: &Workflow, title: &str) -> Result<parameters::P
     let passed = parameters::pass(declared, &spec.parameters).map_err(wrong)?;
     let defaults: usize = passed.defaults.iter().map(|(name, value)| name.len() + value.len()).sum();
     if defaults > LARGEST_PARAMETERS {
-        return Err(wrong(format!("its defaults alone are {defaults} bytes, of at most {LARGEST_PARAMETERS}")));
+        return Err(wrong(format!(
+            "its defaults alone are {defaults} bytes, of at most {LARGEST_PARAMETERS}"
+        )));
     }
     Ok(passed)
 }

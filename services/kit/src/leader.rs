@@ -31,6 +31,10 @@ pub use identity::Identity;
 
 /// Readiness: the API server answers.
 const KUBERNETES: &str = "kubernetes";
+/// Readiness: the Lease can be read and written.
+const LEASE: &str = "lease";
+/// How many failures in a row are told as one.
+const TOLD_ONCE: u32 = 60;
 /// How long giving the Lease up may take; if it takes longer, it runs out.
 const RELEASE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -107,6 +111,7 @@ pub struct Elector {
     leadership: Leadership,
     /// The Lease as we wrote it last.
     held: Option<Held>,
+    failures: u32,
 }
 
 impl Elector {
@@ -123,6 +128,7 @@ impl Elector {
             waits_for: String::new(),
             leadership: Leadership::never(),
             held: None,
+            failures: 0,
         }
     }
 
@@ -136,15 +142,18 @@ impl Elector {
     pub async fn win(&mut self) -> Leadership {
         loop {
             let begun = Instant::now();
-            match self.attempt().await {
+            let attempt = self.attempt().await;
+            self.readiness.set(LEASE, attempt.is_ok());
+            match attempt {
                 Ok(true) => {
+                    self.failures = 0;
                     self.leadership = Leadership::never();
                     self.leadership.extend(begun + self.timing.deadline);
                     self.waits_for.clear();
                     tracing::info!(lease = self.name, holder = %self.me, "leading");
                     return self.leadership.clone();
                 }
-                Ok(false) => {}
+                Ok(false) => self.failures = 0,
                 Err(error) => self.failed("could not take part in the leader election", &error),
             }
             sleep(self.timing.look).await;
@@ -161,6 +170,7 @@ impl Elector {
             pause = self.timing.look;
             match timeout_at(ends, self.renew()).await {
                 Ok(Ok(true)) => {
+                    self.failures = 0;
                     ends = begun + self.timing.deadline;
                     self.leadership.extend(ends);
                     pause = self.timing.renew;
@@ -265,8 +275,11 @@ impl Elector {
         answer
     }
 
-    fn failed(&self, what: &str, error: &kube::Error) {
-        tracing::warn!(lease = self.name, "{what}, trying on: {error}");
+    fn failed(&mut self, what: &str, error: &kube::Error) {
+        if self.failures.is_multiple_of(TOLD_ONCE) {
+            tracing::warn!(lease = self.name, "{what}, trying on: {error}");
+        }
+        self.failures += 1;
     }
 }
 

@@ -34,7 +34,9 @@ impl Environment {
             }]),
         };
         let api: Api<RoleBinding> = Api::namespaced(self.client(), self.namespace());
-        api.create(&PostParams::default(), &binding).await.with_context(|| format!("bind {ROLE} to {user}"))?;
+        api.create(&PostParams::default(), &binding)
+            .await
+            .with_context(|| format!("bind {ROLE} to {user}"))?;
         install::may_patch_status(&self.client(), user, self.namespace()).await?;
         environment::client_as(self.kubeconfig(), user).await
     }

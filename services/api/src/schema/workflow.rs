@@ -2,15 +2,25 @@
 //! the API server could not tell what the rule costs.
 
 use schemars::{JsonSchema as _, Schema, SchemaGenerator, json_schema};
+use serde_json::json;
 
 use crate::workflow::{ObjectName, WorkflowParameter};
 
-/// What is detected of a target's surroundings and is either so or not said.
-const DETECTED_FLAGS: &str = "['gitOpsManaged', 'pdbProtected', 'hpaEnabled', 'stateful', 'helmManaged', \
-     'networkIsolated', 'virtualMachine', 'liveMigratable', 'cdiManaged']";
-/// What is one of several, with the values that it may have.
-const DETECTED_CHOICES: &str = "{'gitOpsTool': ['argocd', 'flux', '*'], 'serviceMesh': ['istio', 'linkerd', '*'], \
-     'storageBackend': ['odf-ceph', 'lvms', 'local', '*']}";
+/// What may be detected of a target's surroundings, with the values that each may have.
+const DETECTED: [(&str, &[&str]); 12] = [
+    ("gitOpsManaged", &["true"]),
+    ("pdbProtected", &["true"]),
+    ("hpaEnabled", &["true"]),
+    ("stateful", &["true"]),
+    ("helmManaged", &["true"]),
+    ("networkIsolated", &["true"]),
+    ("virtualMachine", &["true"]),
+    ("liveMigratable", &["true"]),
+    ("cdiManaged", &["true"]),
+    ("gitOpsTool", &["argocd", "flux", "*"]),
+    ("serviceMesh", &["istio", "linkerd", "*"]),
+    ("storageBackend", &["odf-ceph", "lvms", "local", "*"]),
+];
 
 pub(crate) fn severities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -26,30 +36,28 @@ pub(crate) fn custom_labels(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A map, and not one field each, so that an unknown key is refused and not dropped.
 pub(crate) fn detected_labels(_: &mut SchemaGenerator) -> Schema {
-    let known = format!("key in {DETECTED_FLAGS} || key in {DETECTED_CHOICES}");
-    let fits = format!(
-        "key in {DETECTED_FLAGS} ? self[key] == 'true' : \
-         !(key in {DETECTED_CHOICES}) || self[key] in {DETECTED_CHOICES}[key]"
-    );
+    let list = |words: &[&str]| words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", ");
+    let known: Vec<&str> = DETECTED.iter().map(|(key, _)| *key).collect();
+    let is_known = format!("key in [{}]", list(&known));
+    let mut rules = vec![json!({
+        "rule": format!("self.all(key, {is_known})"),
+        "message": format!("a key of detectedLabels is unknown; known are {}", known.join(", ")),
+        // Only the first: the API server takes no message that might name them all.
+        "messageExpression": format!("'detectedLabels has no key ' + self.filter(key, !({is_known}))[0]"),
+    })];
+    rules.extend(DETECTED.iter().map(|(key, values)| {
+        json!({
+            "rule": format!("!('{key}' in self) || self['{key}'] in [{}]", list(values)),
+            "message": format!("{key} can only be one of: {}", values.join(", ")),
+        })
+    }));
     json_schema!({
         "type": "object",
         "maxProperties": 32,
         "additionalProperties": { "type": "string", "maxLength": 63 },
-        "x-kubernetes-validations": [
-            {
-                "rule": format!("self.all(key, {known})"),
-                "messageExpression":
-                    format!("'detectedLabels has no ' + self.filter(key, !({known})).join(', ')"),
-                "message": "detectedLabels has an unknown key",
-            },
-            {
-                "rule": format!("self.all(key, {fits})"),
-                "messageExpression":
-                    format!("'not a value of detectedLabels: ' + self.filter(key, !({fits})).join(', ')"),
-                "message": "detectedLabels has a wrong value",
-            },
-        ],
+        "x-kubernetes-validations": rules,
     })
 }
 
@@ -86,7 +94,7 @@ pub(crate) fn parameters(generator: &mut SchemaGenerator) -> Schema {
 pub(crate) fn rollback_parameters(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = named(WorkflowParameter::json_schema(generator), 100);
     let rule = "self.all(one, !has(one.dependsOn) || one.dependsOn.all(name, self.exists(other, other.name == name)))";
-    let rules = serde_json::json!([{ "rule": rule, "message": "dependsOn must name parameters that are declared" }]);
+    let rules = json!([{ "rule": rule, "message": "dependsOn must name parameters that are declared" }]);
     schema.insert("x-kubernetes-validations".to_owned(), rules);
     schema
 }

@@ -58,11 +58,13 @@ pub(super) fn read(text: &str) -> Result<Content, String> {
     if text.trim().is_empty() {
         return Ok(Content::default());
     }
-    let envelope: Envelope =
-        serde_saphyr::from_str(text).map_err(|error| format!("its content cannot be read: {}", first_line(&error)))?;
+    let envelope: Envelope = serde_saphyr::from_str(text)
+        .map_err(|error| format!("its content cannot be read: {}", first_line(&error)))?;
     let (version, kind) = (envelope.api_version.as_str(), envelope.kind.as_str());
     if (version, kind) != ("kubernaut.ai/v1alpha1", "RemediationWorkflow") {
-        return Err(format!("its content is '{kind}' of '{version}' and no RemediationWorkflow of kubernaut.ai/v1alpha1"));
+        return Err(format!(
+            "its content is '{kind}' of '{version}' and no RemediationWorkflow of kubernaut.ai/v1alpha1"
+        ));
     }
     if envelope.metadata.name.is_empty() {
         return Err("its content has no metadata.name".to_owned());
@@ -82,7 +84,9 @@ pub(super) fn read(text: &str) -> Result<Content, String> {
 /// Older registrations leave out what the definition of the object asks for.
 fn declared(mut value: Value) -> Result<Parameter, String> {
     if let Value::Object(fields) = &mut value {
-        for (key, usual) in [("type", "string".into()), ("required", false.into()), ("description", "".into())] {
+        for (key, usual) in
+            [("type", "string".into()), ("required", false.into()), ("description", "".into())]
+        {
             fields.entry(key).or_insert(usual);
         }
     }
@@ -123,9 +127,15 @@ spec:
     fn what_data_storage_does_not_say_elsewhere_is_in_the_content() {
         let content = read(CONTENT).unwrap();
         assert_eq!(content.engine_config, Some(json!({ "playbookPath": "restart.yml" })));
-        assert_eq!((&content.dependencies.secrets[..], &content.dependencies.config_maps[..]), (&["db".to_owned()][..], &["app".to_owned()][..]));
+        assert_eq!(
+            (&content.dependencies.secrets[..], &content.dependencies.config_maps[..]),
+            (&["db".to_owned()][..], &["app".to_owned()][..])
+        );
         let [a, b] = &content.parameters.unwrap()[..] else { panic!() };
-        assert_eq!((a.kind, a.required, a.minimum, a.default.as_deref()), (Kind::Integer, true, Some(1.0), Some("3")));
+        assert_eq!(
+            (a.kind, a.required, a.minimum, a.default.as_deref()),
+            (Kind::Integer, true, Some(1.0), Some("3"))
+        );
         assert_eq!((b.kind, b.required), (Kind::String, false));
     }
 

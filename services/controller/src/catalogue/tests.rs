@@ -1,8 +1,8 @@
 use std::{convert::Infallible, sync::Arc};
 
+use ::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use evenkeel_core::workflow::{Kind, Source};
-use ::http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use kube::{client::Body, runtime::watcher::Event};
 use parking_lot::Mutex;
@@ -32,8 +32,13 @@ impl Cluster {
             async move {
                 *cluster.lists.lock() += 1;
                 let (code, answer) = match *cluster.refuses.lock() {
-                    Some(code) => (code, json!({ "kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "", "code": code })),
-                    None => (200, json!({ "kind": "List", "metadata": {}, "items": *cluster.objects.lock() })),
+                    Some(code) => (
+                        code,
+                        json!({ "kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "", "code": code }),
+                    ),
+                    None => {
+                        (200, json!({ "kind": "List", "metadata": {}, "items": *cluster.objects.lock() }))
+                    }
                 };
                 let mut response = Response::new(Full::new(Bytes::from(answer.to_string())));
                 *response.status_mut() = StatusCode::from_u16(code).unwrap();
@@ -112,14 +117,32 @@ async fn all_of_an_object_that_a_run_needs_is_taken_from_it() {
     let catalogue = cluster.catalogue(&[object("restart", ID)], None);
     for id in [ID, "restart"] {
         let workflow = found(catalogue.look_up(&spec(id)).await);
-        assert_eq!((workflow.source, workflow.name.as_str(), workflow.version.as_str()), (Source::Object, "restart", "1.0.0"));
-        assert_eq!((workflow.engine.as_str(), workflow.bundle.as_str(), workflow.digest.as_str()), ("job", "image", "d"));
-        assert_eq!((workflow.service_account.as_str(), workflow.engine_config), ("runner", Some(json!({ "depth": 1 }))));
-        assert_eq!((&workflow.dependencies.secrets[0], &workflow.dependencies.config_maps[0]), (&"db".to_owned(), &"app".to_owned()));
+        assert_eq!(
+            (workflow.source, workflow.name.as_str(), workflow.version.as_str()),
+            (Source::Object, "restart", "1.0.0")
+        );
+        assert_eq!(
+            (workflow.engine.as_str(), workflow.bundle.as_str(), workflow.digest.as_str()),
+            ("job", "image", "d")
+        );
+        assert_eq!(
+            (workflow.service_account.as_str(), workflow.engine_config),
+            ("runner", Some(json!({ "depth": 1 })))
+        );
+        assert_eq!(
+            (&workflow.dependencies.secrets[0], &workflow.dependencies.config_maps[0]),
+            (&"db".to_owned(), &"app".to_owned())
+        );
         let [a] = &workflow.parameters.unwrap()[..] else { panic!() };
-        assert_eq!((a.name.as_str(), a.kind, a.required, a.default.as_deref()), ("A", Kind::Integer, true, Some("1")));
+        assert_eq!(
+            (a.name.as_str(), a.kind, a.required, a.default.as_deref()),
+            ("A", Kind::Integer, true, Some("1"))
+        );
         assert_eq!((a.minimum, a.maximum, a.pattern.as_deref()), (Some(1.0), Some(2.0), Some("^[0-9]$")));
-        assert_eq!((&a.allowed[..], &a.needs[..]), (&["1".to_owned(), "2".to_owned()][..], &["B".to_owned()][..]));
+        assert_eq!(
+            (&a.allowed[..], &a.needs[..]),
+            (&["1".to_owned(), "2".to_owned()][..], &["B".to_owned()][..])
+        );
     }
     assert_eq!(*cluster.lists.lock(), 0, "what the watch has shown is not asked for");
 }
@@ -145,7 +168,10 @@ async fn a_workflow_that_the_watch_has_not_shown_yet_is_found() {
     let cluster = Cluster::default();
     let catalogue = cluster.catalogue(&[object("restart", ID)], None);
     let told = problem(catalogue.look_up(&spec("scale")).await);
-    assert!(told.contains("not found") && told.contains("'ops'") && told.contains("executionEngine"), "{told}");
+    assert!(
+        told.contains("not found") && told.contains("'ops'") && told.contains("executionEngine"),
+        "{told}"
+    );
     cluster.objects.lock().push(object("scale", ""));
     assert_eq!(found(catalogue.look_up(&spec("scale")).await).name, "scale");
     let mut newer = object("restart", ID);
@@ -163,7 +189,10 @@ async fn an_api_server_that_does_not_answer_is_an_outage() {
     *cluster.refuses.lock() = Some(403);
     assert!(unavailable(catalogue.look_up(&spec("scale")).await).contains("Forbidden"));
     *cluster.refuses.lock() = Some(404);
-    assert!(problem(catalogue.look_up(&spec("scale")).await).contains("not found"), "there is no such definition");
+    assert!(
+        problem(catalogue.look_up(&spec("scale")).await).contains("not found"),
+        "there is no such definition"
+    );
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ fn every_setting_has_a_key() {
             settings::Means::Other { .. } => None,
         })
         .collect();
-    let about_the_program = ["file", "print_config", "controller_namespace", "help", "version"];
+    let about_the_program = ["file", "print_config", "help", "version"];
     for argument in command.get_arguments() {
         let id = argument.get_id().as_str();
         assert!(known.contains(&id) || about_the_program.contains(&id), "{id} has no key in the file");
@@ -139,8 +139,26 @@ fn what_does_not_hold_is_off_and_never_zero() {
     assert_eq!((settings.backoff.as_secs(), settings.backoff_max.as_secs(), settings.block), (60, 600, true));
     let off = ["--cooldown", "off", "--backoff", "off", "--block", "false"];
     let settings = parsed(&off).unwrap().config.settings();
-    assert_eq!((settings.cooldown, settings.backoff, settings.block), (Duration::ZERO, Duration::ZERO, false));
+    assert_eq!(
+        (settings.cooldown, settings.backoff, settings.block),
+        (Duration::ZERO, Duration::ZERO, false)
+    );
     for flag in ["--cooldown", "--backoff", "--backoff-max"] {
         assert!(parsed(&[flag, "0s"]).is_err(), "{flag}");
     }
+}
+
+#[test]
+fn the_namespace_is_taken_from_the_variable_that_existing_installations_set() {
+    let namespace = |line: &[&str], ours: Option<&str>| {
+        let line: Vec<OsString> = line.iter().map(OsString::from).collect();
+        let line = with_namespace(&line, |name| match name {
+            "EVENKEEL_NAMESPACE" => ours.map(OsString::from),
+            _ => Some("theirs".into()),
+        });
+        Arguments::parse_from(line).config.namespace
+    };
+    assert_eq!(namespace(&["evenkeel-controller"], None), "theirs");
+    assert_eq!(namespace(&["evenkeel-controller", "--namespace", "flag"], None), "flag");
+    assert_ne!(namespace(&["evenkeel-controller"], Some("ours")), "theirs");
 }

@@ -38,7 +38,9 @@ pub(super) fn combine(
     passes_over: impl Fn(usize, &str) -> Result<(), String>,
 ) -> Reading<Lock> {
     // Wherever its run is, it is there.
-    if let Some(lock) = readings.iter().find_map(|reading| found(reading)?.launched_run(uid).and(found(reading))) {
+    if let Some(lock) =
+        readings.iter().find_map(|reading| found(reading)?.launched_run(uid).and(found(reading)))
+    {
         return Reading::Found(lock.clone());
     }
     // Without a place for its engine there is nothing to read; the start says why.
@@ -115,7 +117,11 @@ mod tests {
         assert_eq!((lock.token, lock.holder), (5, Some(owner("other"))));
         assert!(lock.run.is_some());
         let finished = seen(Some(0), &[free(1), held(9, "other", Some(RunState::Failed))]);
-        assert_eq!((finished.token, finished.holder), (1, Some(owner("other"))), "its outcome is not released");
+        assert_eq!(
+            (finished.token, finished.holder),
+            (1, Some(owner("other"))),
+            "its outcome is not released"
+        );
     }
 
     #[test]

@@ -70,7 +70,11 @@ impl World {
     /// The attempt's own next step.
     fn step(&self, attempt: usize, without: Without) -> Self {
         let mut next = self.clone();
-        let waits = if next.is_free(own(attempt), attempt) && next.is_free(other(attempt), attempt) { None } else { Some(Step::Waits) };
+        let waits = if next.is_free(own(attempt), attempt) && next.is_free(other(attempt), attempt) {
+            None
+        } else {
+            Some(Step::Waits)
+        };
         next.steps[attempt] = match self.steps[attempt] {
             Step::Read => waits.unwrap_or(match without {
                 Without::Fence => Step::Look(self.places[own(attempt)].token),

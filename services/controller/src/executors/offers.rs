@@ -73,7 +73,8 @@ impl Offers {
         for (which, offer) in self.all.iter().enumerate() {
             for engine in &offer.engines {
                 let owner = self.owners.get(engine).copied();
-                let is_kept = owner.and_then(|owner| self.all.get(owner)).is_some_and(|it| it.engines.contains(engine));
+                let is_kept =
+                    owner.and_then(|owner| self.all.get(owner)).is_some_and(|it| it.engines.contains(engine));
                 if !is_kept {
                     self.owners.insert(engine.clone(), which);
                 }
@@ -95,7 +96,8 @@ impl Offers {
         }
         let away: Vec<usize> = (0..self.all.len()).filter(|which| !self.all[*which].is_here).collect();
         if away.is_empty() {
-            let available: BTreeSet<_> = self.all.iter().flat_map(|offer| offer.engines.iter().cloned()).collect();
+            let available: BTreeSet<_> =
+                self.all.iter().flat_map(|offer| offer.engines.iter().cloned()).collect();
             return Route::Nowhere { available: available.into_iter().collect() };
         }
         Route::Undecided { away }
@@ -104,11 +106,15 @@ impl Offers {
     /// Engines that more than one executor offers, and who has them.
     fn shared(&self) -> Vec<(&str, usize)> {
         let count = |engine: &str| self.all.iter().filter(|offer| offer.engines.contains(engine)).count();
-        self.owners.iter().filter(|(engine, _)| count(engine) > 1).map(|(engine, at)| (engine.as_str(), *at)).collect()
+        self.owners
+            .iter()
+            .filter(|(engine, _)| count(engine) > 1)
+            .map(|(engine, at)| (engine.as_str(), *at))
+            .collect()
     }
 }
 
-/// Asks an executor for its engines now. True when something changed.
+/// Asks an executor for its engines now. True when something may go on because of what it said.
 pub(super) async fn ask(executors: &Executors, which: usize) -> bool {
     let Some((address, executor)) = executors.at(which) else { return false };
     let engines = executor.engines().await;
@@ -117,10 +123,11 @@ pub(super) async fn ask(executors: &Executors, which: usize) -> bool {
     if !offers.heard(which, engines) {
         return false;
     }
-    match offers.all.get(which) {
-        Some(Offer { engines, is_here: true }) => tracing::info!(address, ?engines, "executor offers engines"),
-        _ => tracing::info!(address, "executor does not answer"),
-    }
+    let Some(Offer { engines, is_here: true }) = offers.all.get(which) else {
+        tracing::info!(address, "executor does not answer");
+        return false;
+    };
+    tracing::info!(address, ?engines, "executor offers engines");
     for (engine, owner) in offers.shared() {
         let owner = executors.at(owner).map_or("", |(address, _)| address);
         tracing::warn!(engine, owner, "several executors offer this engine; one of them has it");
@@ -128,11 +135,11 @@ pub(super) async fn ask(executors: &Executors, which: usize) -> bool {
     true
 }
 
-/// Keeps asking an executor for its engines until shutdown. What waits for an engine is woken when
-/// one appears or goes.
+/// Keeps asking an executor for its engines until shutdown. Of several, one that has something new
+/// wakes whoever may have waited for it.
 pub(crate) async fn keep(executors: Executors, which: usize, wake: Wake, shutdown: CancellationToken) {
     loop {
-        if ask(&executors, which).await {
+        if ask(&executors, which).await && executors.count() > 1 {
             wake.everything();
         }
         tokio::select! {
@@ -192,6 +199,9 @@ mod tests {
         offers.heard(1, engines(&[]));
         assert_eq!(offers.route("argo"), Route::At(0));
         offers.heard(0, engines(&[]));
-        assert_eq!((offers.route("argo"), offers.known("argo")), (Route::Nowhere { available: vec![] }, Some(0)));
+        assert_eq!(
+            (offers.route("argo"), offers.known("argo")),
+            (Route::Nowhere { available: vec![] }, Some(0))
+        );
     }
 }

@@ -123,7 +123,8 @@ fn what_a_new_list_does_not_show_is_forgotten() {
 #[test]
 fn whoever_is_next_is_woken_by_what_the_others_do_and_nobody_else_is() {
     let index = complete();
-    let apply = |name: &str, phase: &str, at: u32| index.apply(&Event::Apply(version(name, "x/1", phase, at)));
+    let apply =
+        |name: &str, phase: &str, at: u32| index.apply(&Event::Apply(version(name, "x/1", phase, at)));
     assert_eq!(apply("a", "Pending", 1), []);
     assert_eq!(apply("b", "Pending", 2), [], "a new one behind it changes nothing for the first");
     assert_eq!(apply("c", "Pending", 3), []);
@@ -135,8 +136,13 @@ fn whoever_is_next_is_woken_by_what_the_others_do_and_nobody_else_is() {
     assert_eq!(history(&index, "x/1").last_run.unwrap().how, End::Failed);
     assert_eq!(index.apply(&Event::Apply(failed("a", clearance))), [reference("b")]);
     assert_eq!(history(&index, "x/1").last_run.unwrap().how, End::Cleared);
+    apply("d", "Pending", 10);
+    let gone = index.apply(&Event::Delete(object("c", "x/1", "Pending")));
+    assert_eq!(gone, [reference("b"), reference("d")], "and whoever is directly behind one that goes");
+    apply("c", "Pending", 11);
     assert_eq!(index.apply(&Event::Delete(object("b", "x/1", "Pending"))), [reference("c")]);
     assert_eq!(index.apply(&Event::Delete(failed("a", Value::Null))), [reference("c")]);
+    assert_eq!(index.apply(&Event::Delete(object("d", "x/1", "Pending"))), [reference("c")]);
     assert_eq!(index.apply(&Event::Delete(object("c", "x/1", "Pending"))), []);
 }
 
@@ -145,7 +151,7 @@ fn a_watch_that_lags_does_not_undo_our_own_writes() {
     let index = complete();
     index.apply(&Event::Apply(version("a", "x/1", "Pending", 5)));
     index.apply(&Event::Apply(version("b", "x/1", "Pending", 6)));
-    assert_eq!(index.put(&version("a", "x/1", "Running", 8)), Some(reference("b")));
+    assert_eq!(index.put(&version("a", "x/1", "Running", 8)), [reference("b")]);
     assert_eq!(index.apply(&Event::Apply(version("a", "x/1", "Pending", 7))), []);
     assert_eq!(index.next("x/1"), Some(reference("b")));
     // A list is believed all the same: the versions may have begun anew.
@@ -159,6 +165,6 @@ fn what_is_gone_does_not_come_back_by_a_late_answer() {
     let index = complete();
     index.apply(&Event::Apply(version("a", "x/1", "Pending", 5)));
     index.apply(&Event::Delete(version("a", "x/1", "Pending", 6)));
-    assert_eq!(index.put(&version("a", "x/1", "Pending", 6)), None);
+    assert_eq!(index.put(&version("a", "x/1", "Pending", 6)), []);
     assert_eq!(index.next("x/1"), None, "or those behind it would wait for ever");
 }

@@ -63,7 +63,9 @@ mod tests {
     #[test]
     fn the_wait_doubles_from_one_minute_to_ten() {
         let settings = settings(60_000, 600_000);
-        for (failures, minutes) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 10), (6, 10), (400, 10), (u32::MAX, 10)] {
+        for (failures, minutes) in
+            [(1, 1), (2, 2), (3, 4), (4, 8), (5, 10), (6, 10), (400, 10), (u32::MAX, 10)]
+        {
             for uid in (0..200).map(|n| format!("uid-{n}")) {
                 let waits = length(&settings, failures, &uid);
                 let (least, most) = (minutes * 54_000, minutes * 66_000);

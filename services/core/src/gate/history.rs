@@ -130,9 +130,8 @@ fn stands(record: &Record) -> Stands {
 
 /// As long as nobody can say what it is to run, it keeps nobody else from the target.
 fn waits_for_the_catalogue(record: &Record) -> bool {
-    get(&record.status.conditions, kind::BLOCKED).is_some_and(|blocked| {
-        blocked.status == "True" && blocked.reason == reason::CATALOGUE_UNAVAILABLE
-    })
+    get(&record.status.conditions, kind::BLOCKED)
+        .is_some_and(|blocked| blocked.status == "True" && blocked.reason == reason::CATALOGUE_UNAVAILABLE)
 }
 
 fn end(record: &Record) -> End {
@@ -154,7 +153,8 @@ impl History {
         // Times are stored in whole seconds: of what ended in the same one, the worse counts.
         let ran = ended().filter(|past| past.how >= End::Succeeded);
         let success = ended().filter(|past| past.how == End::Succeeded).map(|past| past.at).max();
-        let unable = ended().filter(|past| past.how == End::NeverRan && success.is_none_or(|at| past.at > at));
+        let unable =
+            ended().filter(|past| past.how == End::NeverRan && success.is_none_or(|at| past.at > at));
         let ahead = others.clone().filter(|known| known.is_waiting() && known.place() < own.place());
         let open = others.clone().filter(|known| matches!(known.stands, Stands::Waiting | Stands::Started));
         Self {
@@ -174,11 +174,11 @@ impl History {
         let backs_off = |last: &Past| last.at + millis(settings.backoff_max) > now;
         match how {
             End::Cancelled => false,
-            End::NeverRan => {
-                !settings.backoff.is_zero() && self.last_unable.as_ref().is_some_and(backs_off)
-            }
+            End::NeverRan => !settings.backoff.is_zero() && self.last_unable.as_ref().is_some_and(backs_off),
             End::Failed if is_last_run && settings.block => true,
-            End::Succeeded | End::Cleared | End::Failed => is_last_run && at + settings.cooldown_millis() > now,
+            End::Succeeded | End::Cleared | End::Failed => {
+                is_last_run && at + settings.cooldown_millis() > now
+            }
         }
     }
 }
@@ -186,8 +186,8 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Clearance, StoredPhase};
     use crate::conditions::set;
+    use crate::record::{Clearance, StoredPhase};
 
     const ME: &str = "m";
 
@@ -218,12 +218,13 @@ mod tests {
 
     #[test]
     fn of_what_ended_in_the_same_second_the_worse_counts() {
-        for hows in [[End::Succeeded, End::Failed], [End::Cleared, End::Failed], [End::Succeeded, End::Cleared]] {
+        for hows in
+            [[End::Succeeded, End::Failed], [End::Cleared, End::Failed], [End::Succeeded, End::Cleared]]
+        {
             let [better, worse] = hows;
-            for all in [
-                [ended("a", 5, better), ended("b", 5, worse)],
-                [ended("a", 5, worse), ended("b", 5, better)],
-            ] {
+            for all in
+                [[ended("a", 5, better), ended("b", 5, worse)], [ended("a", 5, worse), ended("b", 5, better)]]
+            {
                 assert_eq!(history(&all).last_run.unwrap().how, worse, "{all:?}");
             }
         }
@@ -261,7 +262,7 @@ mod tests {
 
     #[test]
     fn how_an_execution_ended_is_read_from_its_record() {
-        let failure = |ran| crate::record::tests::failed(ran);
+        let failure = crate::record::tests::failed;
         let how = |phase, failure, cleared: bool, cancelled: bool| {
             let mut record = Record { cancelled: cancelled.then(String::new), ..Record::default() };
             record.status.phase = StoredPhase::Known(phase);
@@ -302,7 +303,10 @@ mod tests {
         assert!(!needed(std::slice::from_ref(&success), &success, 302_000), "it has rested");
         let (early, late) = (ended("c", 3_000, End::NeverRan), ended("d", 500_000, End::NeverRan));
         for one in [&early, &late] {
-            assert!(needed(&[early.clone(), late.clone()], one, 1_099_999), "it counts while they are counted");
+            assert!(
+                needed(&[early.clone(), late.clone()], one, 1_099_999),
+                "it counts while they are counted"
+            );
             assert!(!needed(&[early.clone(), late.clone()], one, 1_100_000));
         }
         assert!(needed(&[], &known("e", Stands::Waiting), day));

@@ -89,12 +89,7 @@ fn withdrawn(observed: &Observed<'_>, why: &str, now: Millis) -> Decision {
 /// Before a refusal becomes final, the attempt is released: that fences every start of it that may
 /// still be under way, so nothing can go live after its status says that nothing ran. A catalogue's
 /// word is no different: a start may have been sent while it still said something else.
-fn refused(
-    observed: &Observed<'_>,
-    (reason, check): (Reason, &str),
-    message: &str,
-    now: Millis,
-) -> Decision {
+fn refused(observed: &Observed<'_>, (reason, check): (Reason, &str), message: &str, now: Millis) -> Decision {
     match &observed.answers.release {
         None => Decision::Act(Effect::Release),
         Some(ReleaseAnswer::Removing) => wait::quiet(REMOVING_WAIT),

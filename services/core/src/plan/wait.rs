@@ -47,8 +47,9 @@ pub(super) fn for_executor(observed: &Observed<'_>, why: &str, now: Millis) -> D
 /// Waits for a catalogue to say which workflow is meant.
 pub(super) fn for_catalogue(observed: &Observed<'_>, why: &str, now: Millis) -> Decision {
     let id = &observed.record.spec.workflow_id;
-    let message =
-        format!("the catalogue gives no usable answer about workflow '{id}' ({why}); this goes on when it does");
+    let message = format!(
+        "the catalogue gives no usable answer about workflow '{id}' ({why}); this goes on when it does"
+    );
     let hold = Hold { reason: reason::CATALOGUE_UNAVAILABLE, message, until: None };
     for_answer(observed, &hold, now)
 }

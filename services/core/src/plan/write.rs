@@ -99,12 +99,7 @@ impl<'a> Draft<'a> {
 }
 
 /// The first write: the run is live.
-pub(super) fn running(
-    observed: &Observed<'_>,
-    facts: &Facts,
-    adopted: bool,
-    now: Millis,
-) -> Decision {
+pub(super) fn running(observed: &Observed<'_>, facts: &Facts, adopted: bool, now: Millis) -> Decision {
     let mut draft = Draft::new(observed, now);
     let resolved = launched(observed, &facts.engine);
     draft.settle(&resolved);

@@ -53,7 +53,8 @@ fn room(cause: &str) -> &'static str {
 }
 
 fn task(failure: &Failure, run: Option<&Facts>) -> &'static str {
-    if run.is_some_and(|run| run.reason == CANCELLED) {
+    // Without a run, nothing failed: somebody called it off while it waited.
+    if run.map_or(!failure.was_execution_failure, |run| run.reason == CANCELLED) {
         return "create a new execution if it is still wanted.";
     }
     let has_spoken =

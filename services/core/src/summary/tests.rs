@@ -111,6 +111,7 @@ fn of_what_never_ran() -> Vec<Case> {
             early(Reason::Forbidden, &stuck("FailedCreate): violates PodSecurity \"restricted:latest\"")),
             Some(run("Running", "FailedCreate", &[])),
         ),
+        ("called off", early(Reason::TaskFailed, "cancelled before it started: wrong target"), None),
         ("configuration", early(Reason::ConfigurationError, "Secret \"db\" not found"), None),
         ("engine", early(Reason::UnsupportedEngine, "engine 'x' is not offered here; available: job"), None),
     ]

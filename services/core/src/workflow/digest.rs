@@ -50,10 +50,8 @@ mod tests {
         for asked in [a.clone(), format!("sha256:{a}")] {
             assert_eq!(agreed("job", &pinned, [Some(asked.as_str())]), Ok(Some(format!("sha256:{a}"))));
         }
-        let mismatch = Problem::DigestMismatch {
-            actual: format!("sha256:{a}"),
-            expected: format!("sha256:{b}"),
-        };
+        let mismatch =
+            Problem::DigestMismatch { actual: format!("sha256:{a}"), expected: format!("sha256:{b}") };
         assert_eq!(agreed("job", &pinned, [Some(b.as_str())]), Err(mismatch));
     }
 

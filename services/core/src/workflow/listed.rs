@@ -33,7 +33,8 @@ pub fn find<'a>(listed: impl Iterator<Item = &'a Listed> + Clone, id: &str, vers
 }
 
 fn usable(listed: &Listed, id: &str) -> Entry {
-    let unusable = |why: &String| Problem::Unusable { workflow: super::title(&listed.name, id), why: why.clone() };
+    let unusable =
+        |why: &String| Problem::Unusable { workflow: super::title(&listed.name, id), why: why.clone() };
     listed.workflow.as_ref().map(Clone::clone).map_err(unusable)
 }
 

@@ -97,7 +97,9 @@ pub(super) fn pass(declared: &[Parameter], given: &BTreeMap<String, String>) -> 
                 names.insert(name.clone());
             }
             (None, Some(value)) => {
-                wrong.extend(problem(parameter, value).map(|problem| format!("the default of {name} {problem}")));
+                wrong.extend(
+                    problem(parameter, value).map(|problem| format!("the default of {name} {problem}")),
+                );
                 defaults.insert(name.clone(), value.clone());
             }
             (None, None) if parameter.required => wrong.push(format!("{name} is required")),
@@ -132,7 +134,9 @@ fn problem(parameter: &Parameter, value: &str) -> Option<String> {
             Ok(number) if number.is_finite() => Some(number),
             _ => return Some(format!("must be a number{}", range(parameter))),
         },
-        Kind::Boolean if !matches!(value, "true" | "false") => return Some("must be true or false".to_owned()),
+        Kind::Boolean if !matches!(value, "true" | "false") => {
+            return Some("must be true or false".to_owned());
+        }
         Kind::Array if !serde_json::from_str::<Value>(value).is_ok_and(|json| json.is_array()) => {
             return Some("must be a JSON array, such as [\"a\", \"b\"]".to_owned());
         }
@@ -153,7 +157,8 @@ fn problem(parameter: &Parameter, value: &str) -> Option<String> {
 }
 
 fn is_outside(parameter: &Parameter, number: f64) -> bool {
-    parameter.minimum.is_some_and(|least| number < least) || parameter.maximum.is_some_and(|most| number > most)
+    parameter.minimum.is_some_and(|least| number < least)
+        || parameter.maximum.is_some_and(|most| number > most)
 }
 
 fn range(parameter: &Parameter) -> String {
@@ -203,7 +208,11 @@ mod tests {
     fn values_must_be_of_their_type() {
         for (kind, good, bad) in [
             (Kind::String, vec!["", "any thing"], vec![]),
-            (Kind::Integer, vec!["0", "-7", "+5", "9223372036854775807"], vec!["", "1.0", "1e3", " 5", "9223372036854775808"]),
+            (
+                Kind::Integer,
+                vec!["0", "-7", "+5", "9223372036854775807"],
+                vec!["", "1.0", "1e3", " 5", "9223372036854775808"],
+            ),
             (Kind::Float, vec!["0", "-1.5", "1e3", ".5"], vec!["", "NaN", "inf", "1,5", "1.5 "]),
             (Kind::Boolean, vec!["true", "false"], vec!["", "True", "yes", "1"]),
             (Kind::Array, vec!["[]", "[1, \"a\"]"], vec!["", "a,b", "{}", "[1", "\"[]\""]),
@@ -261,7 +270,9 @@ mod tests {
         let all = [declared("A", Kind::Integer), declared("B", Kind::Boolean)];
         let told = pass(&all, &given(&[("A", "hunter2"), ("B", "hunter3")])).unwrap_err();
         assert_eq!(told, "A must be an integer; B must be true or false");
-        let many: Vec<_> = (10..32).map(|i| Parameter { required: true, ..declared(&format!("P{i}"), Kind::String) }).collect();
+        let many: Vec<_> = (10..32)
+            .map(|i| Parameter { required: true, ..declared(&format!("P{i}"), Kind::String) })
+            .collect();
         let told = pass(&many, &given(&[])).unwrap_err();
         assert!(told.ends_with("P19 is required; and 12 more"), "{told}");
     }

@@ -64,7 +64,8 @@ fn a_spec_that_names_an_engine_has_it_all_and_no_catalogue_is_asked() {
     let mut record = record();
     record.spec.engine = text("job");
     record.spec.declared_parameters = Some([("A".to_owned(), true)].into());
-    record.spec.dependencies = Some(Dependencies { secrets: vec!["own".to_owned()], ..Dependencies::default() });
+    record.spec.dependencies =
+        Some(Dependencies { secrets: vec!["own".to_owned()], ..Dependencies::default() });
     assert!(!is_looked_up(&record.spec));
     for catalogue in [Reading::Unread, Reading::Unavailable("DOWN".to_owned()), found(workflow())] {
         let resolved = resolve(&record, &catalogue).unwrap();
@@ -135,7 +136,10 @@ fn what_a_catalogue_says_nothing_about_is_the_specs() {
         ..workflow()
     };
     let resolved = ready(&record, silent);
-    assert_eq!((resolved.dependencies, resolved.service_account, resolved.engine_config), (own, text("own"), None));
+    assert_eq!(
+        (resolved.dependencies, resolved.service_account, resolved.engine_config),
+        (own, text("own"), None)
+    );
 }
 
 #[test]
@@ -164,7 +168,8 @@ fn parameters_must_fit_and_what_is_passed_on_is_what_goes_on_record() {
         default: default.map(str::to_owned),
         ..Parameter::default()
     };
-    let fits = Workflow { parameters: Some(vec![declared("A", None), declared("C", Some("3"))]), ..workflow() };
+    let fits =
+        Workflow { parameters: Some(vec![declared("A", None), declared("C", Some("3"))]), ..workflow() };
     let resolved = ready(&record, fits);
     let expected: BTreeMap<_, _> = [("A", "1"), ("C", "3")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
     assert_eq!(resolved.parameters, expected);
@@ -209,7 +214,10 @@ fn a_run_that_was_launched_keeps_what_is_known_of_it() {
     assert_eq!(Resolved::of_run(&record, "job").engine, "job");
     record.spec.engine = text("tekton");
     assert_eq!(Resolved::of_run(&record, "").engine, "tekton");
-    let waited = noted(record.clone(), &Resolved { selection: Some(Selection::default()), ..ready(&self::record(), workflow()) });
+    let waited = noted(
+        record.clone(),
+        &Resolved { selection: Some(Selection::default()), ..ready(&self::record(), workflow()) },
+    );
     let known = Resolved::of_run(&waited, "");
     assert_eq!((known.engine.as_str(), known.selection), ("job", Some(Selection::default())));
 }

@@ -57,7 +57,12 @@ async fn publish(environment: &Environment, namespace: &str, name: &str) {
 }
 
 /// An execution of which only a catalogue knows how it runs.
-fn execution(environment: &Environment, name: &str, id: &str, parameters: &[(&str, &str)]) -> WorkflowExecution {
+fn execution(
+    environment: &Environment,
+    name: &str,
+    id: &str,
+    parameters: &[(&str, &str)],
+) -> WorkflowExecution {
     let mut execution = environment.execution(name, &format!("shop/Deployment/{name}"), parameters);
     execution.spec.workflow_ref.workflow_id = id.to_owned();
     execution.spec.workflow_ref.execution_engine = None;
@@ -99,16 +104,24 @@ fn what_the_catalogue_has_is_what_runs_and_what_goes_on_record() {
         let job = stage.jobs().get(&run_name("shop/Deployment/selected")).await.unwrap();
         let pod = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
         assert_eq!(pod.containers[0].image.as_deref(), Some(PINNED));
-        let mounted = pod.volumes.iter().flatten().filter_map(|volume| volume.secret.as_ref()?.secret_name.clone());
+        let mounted =
+            pod.volumes.iter().flatten().filter_map(|volume| volume.secret.as_ref()?.secret_name.clone());
         assert_eq!(mounted.collect::<Vec<_>>(), ["catalogue-needs"]);
         let variables = variables(&job);
         assert_eq!((variables["REPLICAS"].as_str(), variables["MODE"].as_str()), ("3", "safe"));
         assert!(!variables.contains_key("UNDECLARED"), "{variables:?}");
-        assert_eq!(running.spec.workflow_ref.execution_bundle, evenkeel_cluster::DEMO_IMAGE, "the spec stays");
+        assert_eq!(
+            running.spec.workflow_ref.execution_bundle,
+            evenkeel_cluster::DEMO_IMAGE,
+            "the spec stays"
+        );
         let status = running.status.as_ref().unwrap();
         let selected = status.workflow.as_ref().unwrap();
         assert_eq!((selected.source.as_str(), selected.name.as_str()), ("RemediationWorkflow", "restart"));
-        assert_eq!((selected.execution_bundle.as_str(), status.execution_engine.as_deref()), (PINNED, Some("job")));
+        assert_eq!(
+            (selected.execution_bundle.as_str(), status.execution_engine.as_deref()),
+            (PINNED, Some("job"))
+        );
         stage.executions().delete("selected", &DeleteParams::default()).await.unwrap();
         wait::until_gone(&stage.executions(), "selected", LIMIT).await.unwrap();
         let recorded = stage.audit_events("selected").await.unwrap();
@@ -134,7 +147,8 @@ fn an_execution_that_the_catalogue_cannot_serve_fails_and_says_why() {
         publish(&stage, &elsewhere, "foreign").await;
         publish(&stage, stage.namespace(), "restart").await;
         let of = |name: &str, id: &str, parameters: &[(&str, &str)]| execution(&stage, name, id, parameters);
-        check_failed(&stage, of("foreign", "foreign", &[]), &["'foreign' was not found", stage.namespace()]).await;
+        check_failed(&stage, of("foreign", "foreign", &[]), &["'foreign' was not found", stage.namespace()])
+            .await;
         check_failed(&stage, of("nameless", "", &[]), &["workflowId", "executionEngine"]).await;
         check_failed(&stage, of("unfit", "restart", &[]), &["restart", "REPLICAS is required"]).await;
         let words = ["REPLICAS must be at most 9"];
@@ -184,9 +198,13 @@ fn an_outage_of_data_storage_is_waited_for_and_only_a_definite_answer_ends_an_ex
         let stage = Stage::start(options().setting("EVENKEEL_DATASTORAGE_URL", &url)).await;
         let down = (500, "{}".to_owned());
         answers.lock().unwrap().insert(ID.into(), down);
-        stage.apply(&execution(&stage, "patient", ID, &[("SLEEP_SECONDS", "0"), ("OTHER", "x")])).await.unwrap();
+        stage
+            .apply(&execution(&stage, "patient", ID, &[("SLEEP_SECONDS", "0"), ("OTHER", "x")]))
+            .await
+            .unwrap();
         let waits = |it: &WorkflowExecution| {
-            condition(it, "Blocked").is_some_and(|it| it.status == "True" && it.reason == "CatalogueUnavailable")
+            condition(it, "Blocked")
+                .is_some_and(|it| it.status == "True" && it.reason == "CatalogueUnavailable")
         };
         let waiting = wait::until(&stage.executions(), "patient", "its wait", LIMIT, waits).await.unwrap();
         let message = &condition(&waiting, "Blocked").unwrap().message;

@@ -29,7 +29,12 @@ fn failed() -> Value {
     }})
 }
 
-async fn write(client: &Client, namespace: &str, name: &str, status: Value) -> Result<WorkflowExecution, String> {
+async fn write(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    status: Value,
+) -> Result<WorkflowExecution, String> {
     let api: Api<WorkflowExecution> = Api::namespaced(client.clone(), namespace);
     let patch = Patch::Merge(json!({ "status": status }));
     api.patch_status(name, &PatchParams::default(), &patch).await.map_err(|error| error.to_string())
@@ -116,14 +121,17 @@ fn a_clearance_of_somebody_else_or_of_nothing_is_refused() {
             assert!(refused.contains(told), "{changed}: {refused}");
         }
         // Not even who may do anything else can clear in another's name.
-        let refused = write(&admin, namespace, "forged", json!({ "blockClearance": clearance("mary-forges") })).await;
+        let refused =
+            write(&admin, namespace, "forged", json!({ "blockClearance": clearance("mary-forges") })).await;
         assert!(refused.unwrap_err().contains("who clears"));
         // What did not fail while it ran blocks nothing, and is not cleared before it might.
         let mut untouched = failed();
         untouched["failureDetails"]["wasExecutionFailure"] = json!(false);
-        for (name, status) in
-            [("runs", json!({ "phase": "Running" })), ("done", json!({ "phase": "Completed" })), ("untouched", untouched)]
-        {
+        for (name, status) in [
+            ("runs", json!({ "phase": "Running" })),
+            ("done", json!({ "phase": "Completed" })),
+            ("untouched", untouched),
+        ] {
             environment.apply(&environment.execution(name, "shop/Deployment/any", &[])).await.unwrap();
             write(&admin, namespace, name, status).await.unwrap();
             let early = json!({ "blockClearance": clearance("mary-forges") });

@@ -39,7 +39,8 @@ fn an_engine_appears_works_goes_away_and_comes_back_while_others_go_on() {
         let mut third_party = ThirdParty::new("argo");
         let stage = two(&third_party).await;
         let address = third_party.address();
-        let ready = http::get_ok(&format!("{}/readyz", stage.service(Service::Controller).admin())).await.unwrap();
+        let ready =
+            http::get_ok(&format!("{}/readyz", stage.service(Service::Controller).admin())).await.unwrap();
         assert!(ready.contains(&format!("away: executor {address}")), "{ready}");
         apply(&stage, "early", "argo", "shop/Deployment/early").await;
         until_waiting(&stage, "early", &address).await;
@@ -78,14 +79,20 @@ fn a_target_is_used_by_one_executor_at_a_time() {
             apply(&stage, name, if number % 2 == 0 { "job" } else { "argo" }, at).await;
         }
         let limit = LIMIT + Duration::from_secs(60);
-        let mut ended = try_join_all(names.iter().map(|name| stage.phase(name, "Completed", limit))).await.unwrap();
+        let mut ended =
+            try_join_all(names.iter().map(|name| stage.phase(name, "Completed", limit))).await.unwrap();
         let times = |it: &WorkflowExecution| {
             let status = it.status.as_ref().unwrap();
             (status.start_time.as_ref().unwrap().0, status.completion_time.as_ref().unwrap().0)
         };
         ended.sort_by_key(|one| times(one).0);
         for pair in ended.windows(2) {
-            assert!(times(&pair[0]).1 <= times(&pair[1]).0, "{:?} and {:?} overlap", pair[0].metadata.name, pair[1].metadata.name);
+            assert!(
+                times(&pair[0]).1 <= times(&pair[1]).0,
+                "{:?} and {:?} overlap",
+                pair[0].metadata.name,
+                pair[1].metadata.name
+            );
         }
         assert_eq!(third_party.started(), ["racer-1", "racer-3", "racer-5"]);
     });

@@ -24,8 +24,9 @@ const MOMENT: Duration = Duration::from_millis(20);
 async fn leads(process: &ServiceProcess) -> bool {
     // One that is paused or ended does not answer.
     let metrics = tokio::time::timeout(Duration::from_millis(500), process.metrics()).await;
-    let leader = metrics.ok().and_then(Result::ok).and_then(|it| it.get("evenkeel_controller_leader").copied());
-    leader == Some(1.0)
+    let leader =
+        metrics.ok().and_then(Result::ok).and_then(|it| it.get("evenkeel_controller_leader").copied());
+    leader.is_some_and(|leads| leads > 0.0)
 }
 
 /// Waits until it leads; gives how long that took.
@@ -75,7 +76,7 @@ fn one_replica_acts_and_hands_over_at_once_when_it_ends() {
         begin(&stage, "first", "0").await;
         stage.settled("first", LIMIT).await.unwrap();
         let idle = second.metrics().await.unwrap();
-        assert_eq!(idle["evenkeel_controller_status_writes_total"], 0.0, "who stands by writes nothing");
+        assert!(idle["evenkeel_controller_status_writes_total"] < 1.0, "who stands by writes nothing");
         begin(&stage, "meanwhile", "4").await;
         stage.phase("meanwhile", "Running", LIMIT).await.unwrap();
         let first = stage.service(Service::Controller);

@@ -38,10 +38,23 @@ fn a_block_is_explained_and_cleared_by_command() {
         wait::until(&stage.executions(), "blocked", "being blocked", LIMIT, met).await.unwrap();
 
         let why = evenkeel(&stage, &["why", "blocked"], 0).await;
-        has(&why, &["Pending", "PreviousExecutionFailed", "/broken, Failed", "TaskFailed", "nothing by itself", "Trace:"]);
+        has(
+            &why,
+            &[
+                "Pending",
+                "PreviousExecutionFailed",
+                "/broken, Failed",
+                "TaskFailed",
+                "nothing by itself",
+                "Trace:",
+            ],
+        );
         let why = evenkeel(&stage, &["why", "broken"], 0).await;
         has(&why, &["Failed", "evenkeel -n", "clear broken --reason"]);
-        has(&evenkeel(&stage, &["clear", "blocked", "--reason", "whatever it may be"], 1).await, &["nothing to clear"]);
+        has(
+            &evenkeel(&stage, &["clear", "blocked", "--reason", "whatever it may be"], 1).await,
+            &["nothing to clear"],
+        );
         has(&evenkeel(&stage, &["clear", "absent", "--reason", "whatever it may be"], 4).await, &["absent"]);
         let cleared = evenkeel(&stage, &["clear", "broken", "--reason", "looked at the pods"], 0).await;
         has(&cleared, &[at, "in the name of "]);
@@ -55,9 +68,15 @@ fn a_block_is_explained_and_cleared_by_command() {
         assert_eq!(stage.recorded("broken").await.unwrap().last().map(String::as_str), Some(CLEARED));
         has(&evenkeel(&stage, &["why", "broken"], 0).await, &["Cleared:", "looked at the pods"]);
 
-        stage.apply(&stage.execution("long", "shop/Deployment/long", &[("SLEEP_SECONDS", "600")])).await.unwrap();
+        stage
+            .apply(&stage.execution("long", "shop/Deployment/long", &[("SLEEP_SECONDS", "600")]))
+            .await
+            .unwrap();
         stage.phase("long", "Running", LIMIT).await.unwrap();
-        has(&evenkeel(&stage, &["cancel", "long", "--reason", "takes too long"], 0).await, &["its run is stopped"]);
+        has(
+            &evenkeel(&stage, &["cancel", "long", "--reason", "takes too long"], 0).await,
+            &["its run is stopped"],
+        );
         let long = stage.phase("long", "Failed", LIMIT).await.unwrap();
         has(&long.status.unwrap().failure_details.unwrap().message, &["takes too long"]);
         has(&evenkeel(&stage, &["cancel", "long"], 1).await, &["has ended as Failed"]);

@@ -1,12 +1,6 @@
 //! An executor of somebody else: it keeps its locks in memory, and its workflows only take time.
 
-use std::{
-    collections::HashMap,
-    net::TcpListener as Reserved,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, net::TcpListener as Reserved, pin::Pin, sync::Arc, time::Duration};
 
 use evenkeel_kit::{
     auth::Policy,
@@ -98,7 +92,8 @@ impl ThirdParty {
         let security = authority.identity("third-party").unwrap();
         let policy = Policy { allowed_clients: vec!["evenkeel-controller".to_owned()], ..Policy::default() };
         let address = self.address().parse().unwrap();
-        let server = Server::bind("third-party", address, tls::load(&security).unwrap(), policy).await.unwrap();
+        let server =
+            Server::bind("third-party", address, tls::load(&security).unwrap(), policy).await.unwrap();
         let stop = CancellationToken::new();
         let service = ExecutionServiceServer::new(self.executor.clone());
         let served = server.serve(service, Readiness::new(&[]), stop.clone());
@@ -129,7 +124,11 @@ impl Executor {
         });
     }
 
-    fn start(&self, spec: proto::ExecutionSpec, expected: i64) -> Result<proto::StartExecutionResponse, Status> {
+    fn start(
+        &self,
+        spec: proto::ExecutionSpec,
+        expected: i64,
+    ) -> Result<proto::StartExecutionResponse, Status> {
         let mut answer = Err(refused(Class::Internal, "INTERNAL"));
         self.state.send_modify(|state| answer = begin(state, &spec, expected));
         let (execution, adopted) = answer?;
@@ -198,13 +197,15 @@ impl ExecutionService for Executor {
         Pin<Box<dyn Stream<Item = Result<proto::WatchExecutionsResponse, Status>> + Send>>;
 
     async fn list_engines(&self, _: Request<proto::ListEnginesRequest>) -> Reply<proto::ListEnginesResponse> {
-        let engine = |name: &String| proto::Engine { name: name.clone(), available: true, ..Default::default() };
+        let engine =
+            |name: &String| proto::Engine { name: name.clone(), available: true, ..Default::default() };
         let engines = self.state.borrow().engines.iter().map(engine).collect();
         Ok(Response::new(proto::ListEnginesResponse { engines }))
     }
 
     async fn get_target(&self, request: Request<proto::GetTargetRequest>) -> Reply<proto::GetTargetResponse> {
-        let target = self.state.borrow().targets.get(&request.into_inner().target).cloned().unwrap_or_default();
+        let target =
+            self.state.borrow().targets.get(&request.into_inner().target).cloned().unwrap_or_default();
         Ok(Response::new(proto::GetTargetResponse { target: Some(target) }))
     }
 
@@ -237,7 +238,8 @@ impl ExecutionService for Executor {
             let runs = state.targets.into_values().filter_map(|target| target.execution);
             let runs = runs.map(proto::watch_executions_response::Event::Execution);
             let synced = proto::watch_executions_response::Event::Synced(proto::Synced {});
-            let event = |event| Ok(proto::WatchExecutionsResponse { event: Some(event), ..Default::default() });
+            let event =
+                |event| Ok(proto::WatchExecutionsResponse { event: Some(event), ..Default::default() });
             futures::stream::iter(runs.chain([synced]).map(event).collect::<Vec<_>>())
         });
         Ok(Response::new(Box::pin(events)))

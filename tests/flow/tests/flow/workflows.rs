@@ -64,7 +64,8 @@ fn workflows_that_could_not_run_are_refused_with_what_is_wrong() {
         let environment = QUIET.get().await.unwrap();
         let twice = json!([{ "name": "db" }, { "name": "db" }]);
         let parameter = |change: Value| {
-            let mut parameter = json!({ "name": "A", "type": "integer", "required": true, "description": "a" });
+            let mut parameter =
+                json!({ "name": "A", "type": "integer", "required": true, "description": "a" });
             parameter.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
             json!([parameter])
         };
@@ -87,7 +88,11 @@ fn workflows_that_could_not_run_are_refused_with_what_is_wrong() {
             ("/spec/execution/bundle", json!(format!("img@{}", DIGEST.replace("256", "512"))), "sha256"),
             ("/spec/execution/bundleDigest", json!("f".repeat(64)), "bundleDigest"),
             ("/spec/execution", json!({ "bundle": "img:v1" }), "sha256"),
-            ("/spec/execution", json!({ "engine": "ansible", "bundle": "https://git.example/ops" }), "playbookPath"),
+            (
+                "/spec/execution",
+                json!({ "engine": "ansible", "bundle": "https://git.example/ops" }),
+                "playbookPath",
+            ),
             ("/spec/dependencies/secrets", twice, "Duplicate"),
             ("/spec/dependencies/secrets", json!([{ "name": "" }]), "secrets"),
             ("/spec/parameters", json!([]), "parameters"),
@@ -115,15 +120,21 @@ fn workflows_of_every_release_and_engine_are_taken() {
             ("/spec/labels/severity", json!(["high", "warning", "info"])),
             ("/spec/labels/component", json!(["apps/v1/Deployment", "v1/Pod"])),
             ("/spec/customLabels", json!({ "team": ["a", "b"], "tier": "gold" })),
-            ("/spec/detectedLabels", json!({ "hpaEnabled": "true", "gitOpsTool": "*", "storageBackend": "lvms" })),
+            (
+                "/spec/detectedLabels",
+                json!({ "hpaEnabled": "true", "gitOpsTool": "*", "storageBackend": "lvms" }),
+            ),
             ("/spec/execution/bundle", json!(format!("registry.example:5000/img@{DIGEST}"))),
             ("/spec/execution/bundleDigest", json!(DIGEST)),
             ("/spec/execution/bundleDigest", json!(&DIGEST[7..])),
             ("/spec/execution", json!({ "engine": "argo", "bundle": "anything" })),
-            ("/spec/execution", json!({
-                "engine": "ansible", "bundle": "https://git.example/ops", "bundleDigest": "9fceb02d",
-                "engineConfig": { "playbookPath": "restart.yml", "anything": { "else": [1] } },
-            })),
+            (
+                "/spec/execution",
+                json!({
+                    "engine": "ansible", "bundle": "https://git.example/ops", "bundleDigest": "9fceb02d",
+                    "engineConfig": { "playbookPath": "restart.yml", "anything": { "else": [1] } },
+                }),
+            ),
             ("/spec/dependencies", json!(null)),
             ("/spec/maintainers", json!([{ "name": "a", "email": "a@example.com" }])),
             ("/spec/parameters/0/default", json!([1, "two"])),
@@ -145,7 +156,8 @@ fn a_version_of_a_workflow_never_changes() {
         let environment = QUIET.get().await.unwrap();
         let created = create(&environment, &valid()).await.unwrap();
         let patch = async |patch: Value| {
-            let patched = api(&environment).patch(&created.name_any(), &PatchParams::default(), &Patch::Merge(patch));
+            let patched =
+                api(&environment).patch(&created.name_any(), &PatchParams::default(), &Patch::Merge(patch));
             patched.await.map_err(|error| error.to_string())
         };
         let bundle = json!({ "spec": { "execution": { "bundle": format!("other@{DIGEST}") } } });

@@ -120,7 +120,8 @@ async fn only_404_says_that_there_is_no_such_workflow() {
 
 #[tokio::test]
 async fn an_answer_that_is_no_workflow_is_an_outage_and_no_missing_workflow() {
-    let told = unavailable(answer(200, &body(|it| _ = it.as_object_mut().unwrap().remove("contentHash"))).await);
+    let told =
+        unavailable(answer(200, &body(|it| _ = it.as_object_mut().unwrap().remove("contentHash"))).await);
     assert!(told.contains("contentHash"), "{told}");
     for wrong in [body(|it| it["contentHash"] = json!("short")), body(|it| it["status"] = json!("Odd"))] {
         assert!(unavailable(answer(200, &wrong).await).contains("no workflow"));

@@ -96,7 +96,8 @@ async fn a_target_that_another_executor_got_meanwhile_is_waited_for() {
 async fn a_start_that_was_decided_before_the_fence_is_refused() {
     let (stage, _other) = two("argo").await;
     stage.look().await;
-    let spec = proto::ExecutionSpec { engine: "job".to_owned(), owner: Some(owner("late")), ..Default::default() };
+    let spec =
+        proto::ExecutionSpec { engine: "job".to_owned(), owner: Some(owner("late")), ..Default::default() };
     let (_, first) = stage.context.executors.at(0).unwrap();
     let answer = first.start(spec, 0).await;
     assert_eq!(answer, evenkeel_core::plan::StartAnswer::Moved);
@@ -110,6 +111,20 @@ async fn an_engine_that_nobody_has_is_told_with_those_that_there_are() {
     assert_eq!(details["reason"], "UnsupportedEngine");
     let said = details["message"].as_str().unwrap();
     assert!(said.contains("'tekton'") && said.contains("argo, job"), "{said}");
+}
+
+#[tokio::test]
+async fn an_engine_that_was_given_up_without_a_word_is_found_where_it_is_now() {
+    let (stage, other) = two("argo").await;
+    other.refuses.lock().push_back(Refuses(Class::Invalid, "UNKNOWN_ENGINE"));
+    *other.engines.lock() = Vec::new();
+    stage.executor.engines.lock().push("argo");
+    let asked = stage.look().await;
+    assert!(
+        asked.contains(&"other Start 0".to_owned()) && asked.contains(&"Start 1".to_owned()),
+        "{asked:?}"
+    );
+    assert_eq!(stage.phase(), "Running");
 }
 
 #[tokio::test]

@@ -136,7 +136,8 @@ impl World {
 
     /// What the gates of an execution see of the others.
     pub(super) fn history(&self, who: usize) -> History {
-        let same = |(other, execution): &(usize, &Execution)| execution.exists && slot_of(*other) == slot_of(who);
+        let same =
+            |(other, execution): &(usize, &Execution)| execution.exists && slot_of(*other) == slot_of(who);
         let others = self.executions.iter().enumerate().filter(same);
         let known: Vec<_> = others.map(|(_, execution)| Known::of(&execution.record)).collect();
         History::new(&self.executions[who].record, known.iter())

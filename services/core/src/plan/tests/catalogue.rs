@@ -48,9 +48,15 @@ fn a_workflow_that_was_found_starts_and_is_noted_with_what_is_passed_on() {
     let started = StartAnswer::Started { facts: Box::new(facts(RunState::Running)), adopted: false };
     case.answers.start = Some(started);
     let write = case.write();
-    assert_eq!((write.status.engine.as_deref(), write.status.service_account.as_deref()), (Some("job"), Some("runner")));
+    assert_eq!(
+        (write.status.engine.as_deref(), write.status.service_account.as_deref()),
+        (Some("job"), Some("runner"))
+    );
     let selected = write.status.workflow.clone().unwrap();
-    assert_eq!((selected.source.as_str(), selected.bundle.as_str()), ("RemediationWorkflow", "catalogue-image"));
+    assert_eq!(
+        (selected.source.as_str(), selected.bundle.as_str()),
+        ("RemediationWorkflow", "catalogue-image")
+    );
     assert_eq!(selected.parameters, Some(vec!["A".to_owned()]));
     let told = write.notices.iter().find(|notice| notice.reason == "WorkflowValidated").unwrap();
     assert!(told.note.contains("does not declare: B"), "{}", told.note);
@@ -59,7 +65,12 @@ fn a_workflow_that_was_found_starts_and_is_noted_with_what_is_passed_on() {
 #[test]
 fn an_outage_of_the_catalogue_is_waited_for_longer_each_time_and_told() {
     let mut case = case(Reading::Unavailable("Data Storage answered 500".to_owned()));
-    let waits: Vec<_> = (0..3).map(|failures| { case.failures = failures; case.wait() }).collect();
+    let waits: Vec<_> = (0..3)
+        .map(|failures| {
+            case.failures = failures;
+            case.wait()
+        })
+        .collect();
     assert_eq!(waits, [100, 200, 400]);
     case.failures = 3;
     let write = case.write();
@@ -122,7 +133,8 @@ fn what_was_selected_stays_on_record_when_it_changes_or_is_refused() {
     assert!(write.status.failure.unwrap().message.contains("changed"));
     assert_eq!(write.status.workflow, Some(selected));
     let mut refused = self::case(found(workflow()));
-    let refusal = Refusal { kind: RefusalKind::DependencyMissing, message: "Secret \"db\" not found".to_owned() };
+    let refusal =
+        Refusal { kind: RefusalKind::DependencyMissing, message: "Secret \"db\" not found".to_owned() };
     refused.answers.start = Some(StartAnswer::Refused(refusal));
     let write = released(refused).write();
     assert_eq!(write.status.workflow.unwrap().bundle, "catalogue-image");

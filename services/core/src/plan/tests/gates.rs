@@ -84,15 +84,22 @@ fn an_end_in_the_future_never_prolongs_the_rest() {
         case.record.status = case.write().status;
         let wait = case.wait();
         assert!(wait >= rest && wait <= rest * 11 / 10, "{wait}");
-        assert_eq!(case.plan_at(NOW + 20_000), Decision::Wait(Wait { millis: wait - 20_000, notices: Vec::new() }));
-        assert!(matches!(case.plan_at(NOW + wait), Decision::Act(Effect::Start { .. })), "it is over when it was to be");
+        assert_eq!(
+            case.plan_at(NOW + 20_000),
+            Decision::Wait(Wait { millis: wait - 20_000, notices: Vec::new() })
+        );
+        assert!(
+            matches!(case.plan_at(NOW + wait), Decision::Act(Effect::Start { .. })),
+            "it is over when it was to be"
+        );
     }
 }
 
 #[test]
 fn failures_before_execution_make_the_target_rest_longer_each_time() {
     let mut last = 0;
-    for (times, least) in [(1, 60_000), (2, 108_000), (3, 216_000), (4, 432_000), (5, 540_000), (6, 540_000)] {
+    for (times, least) in [(1, 60_000), (2, 108_000), (3, 216_000), (4, 432_000), (5, 540_000), (6, 540_000)]
+    {
         let write = with_history(unable(0, times)).write();
         assert_eq!(condition(&write, kind::BLOCKED), ("True", "ExponentialBackoff"));
         let message = message(&write);
@@ -166,7 +173,8 @@ fn nothing_starts_while_the_history_cannot_be_read() {
 
 #[test]
 fn nothing_starts_while_the_history_is_behind_the_lock() {
-    let released = |uid: &str| Reading::Found(Lock { token: 7, released: Some(uid.to_owned()), ..Lock::default() });
+    let released =
+        |uid: &str| Reading::Found(Lock { token: 7, released: Some(uid.to_owned()), ..Lock::default() });
     let mut case = with_history(History { open: ["uid-a".to_owned()].into(), ..History::default() });
     case.lock = released("uid-a");
     assert_eq!(case.wait(), 100, "who released the target cannot still be running");
