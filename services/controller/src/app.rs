@@ -28,7 +28,7 @@ use crate::{
     index::Index,
     latest::Latest,
     metrics::Metrics,
-    reconcile::{Context, error_policy, reconcile},
+    service::{Context, error_policy, reconcile},
     status::Objects,
     watch::{EXECUTOR, Follower, Runs, Wake},
 };

@@ -1,6 +1,6 @@
 //! Watches WorkflowExecutions and drives each to its end.
 //!
-//! The main path: [`reconcile`] observes one execution, asks the rules in `evenkeel-core` what to
+//! The main path: [`service`] observes one execution, asks the rules in `evenkeel-core` what to
 //! do, does that one thing through [`executor`] or [`status`], and asks again. Everything else
 //! wakes it ([`watch`]) or follows from what it stored ([`audit`], [`events`], [`metrics`]).
 
@@ -17,9 +17,9 @@ pub mod index;
 mod latest;
 pub mod metrics;
 mod observe;
-pub mod reconcile;
 mod record;
 mod request;
+pub mod service;
 mod spans;
 pub mod status;
 pub mod watch;

@@ -41,7 +41,7 @@ pub enum TargetError {
         length: usize,
     },
     /// It has a character that no name has and no environment variable may have.
-    #[error("targetResource has a control character (U+{code:04X}) at byte {at}")]
+    #[error("targetResource has a control character (U+{code:04X}) at byte {at}: take it out")]
     Control {
         /// Its code point.
         code: u32,

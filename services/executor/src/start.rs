@@ -40,8 +40,6 @@ pub(crate) struct Started {
 struct Drive<'a> {
     starter: &'a Starter,
     attempt: &'a Attempt,
-    /// The token that the caller saw.
-    expected: i64,
     run: String,
     /// The lock as last read or written.
     stored: Stored,
@@ -63,7 +61,6 @@ impl Starter {
         let mut drive = Drive {
             starter: self,
             attempt,
-            expected,
             run: attempt.target.run_name(),
             stored: Stored::default(),
             seen: HashMap::new(),
@@ -123,14 +120,6 @@ impl Drive<'_> {
         failpoint::hit("executor.read.before");
         self.stored = self.starter.leases.read(&self.run).await?;
         failpoint::hit("executor.read.after");
-        let reused = |lock: &Lock| {
-            lock.token == self.expected && lock.released.as_ref() == Some(&self.attempt.owner.uid)
-        };
-        if self.stored.lock.as_ref().is_some_and(reused) {
-            // Late requests of a released attempt are refused for their token. This one has read the
-            // newest: a client uses the id of an attempt again.
-            return Err(Error::Vanished);
-        }
         self.names.extend(self.stored.holder.iter().map(|owner| (owner.uid.clone(), owner.clone())));
         Ok(())
     }
