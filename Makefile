@@ -1,5 +1,6 @@
-# Builds go outside the checkout, shared by all checkouts of one person.
-export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/evenkeel/target
+# Builds go outside the checkout, one place for each: cargo takes what was built from the same file of
+# another checkout for up to date whenever that is the newer one.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/evenkeel/target-$(firstword $(shell printf %s '$(CURDIR)' | cksum))
 
 CLUSTER := cargo run --quiet --package evenkeel-cluster --
 BUILD := cargo build --workspace --bins
@@ -16,7 +17,7 @@ up: ## Start everything and leave it running; settings such as EVENKEEL_COOLDOWN
 	@$(DEV) up
 
 down: ## End everything and remove all it left, also after a crash
-	@test -x $(DEV) || $(BUILD)
+	@test -x $(DEV) || cargo build --package evenkeel-test-kit --bin evenkeel-dev
 	@$(DEV) down
 
 restart: ## Start one service again, as it is built now: make restart SERVICE=controller

@@ -229,6 +229,12 @@ pub enum IntegrityError {
         /// Index of the entry.
         index: u64,
     },
+    /// A body is not there. Nothing of ours removes one.
+    #[error("the body of entry {index} was erased")]
+    MissingBody {
+        /// The index.
+        index: u64,
+    },
     /// A searchable column contradicts the body.
     #[error("column {column} of entry {index} contradicts its body")]
     WrongColumn {

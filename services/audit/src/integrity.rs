@@ -203,8 +203,7 @@ fn check_entry(expected: u64, entry: &Entry<'_>) -> Result<(), IntegrityError> {
     if index != expected {
         return Err(IntegrityError::MissingEntry { index: expected });
     }
-    // Retention removes bodies and never leaves.
-    let Some(body) = &entry.body else { return Ok(()) };
+    let Some(body) = &entry.body else { return Err(IntegrityError::MissingBody { index }) };
     if hash::leaf(body) != entry.place.leaf {
         return Err(IntegrityError::WrongBody { index });
     }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{collections::HashMap, path::Path, process::Command, time::Duration};
+use std::{collections::HashMap, path::Path, process::Command, sync::Arc};
 
 use evenkeel_audit::{
     log::{Log, Options},
@@ -19,7 +19,7 @@ use evenkeel_proto::audit::v1::{
     WriteEventsResponse,
 };
 use support::{Client, Process, event, id, records, refusal};
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 const BATCH: u64 = 20;
 
@@ -30,15 +30,18 @@ async fn write(client: &mut Client, first: u64) -> Result<Vec<LogEntry>, tonic::
 }
 
 /// Writes until the service is gone, and returns what was acknowledged.
-async fn write_until_it_dies(client: Client, first: u64) -> Vec<LogEntry> {
+async fn write_until_it_dies(client: Client, first: u64, count: Arc<watch::Sender<usize>>) -> Vec<LogEntry> {
     let mut writers = JoinSet::new();
     for writer in 0..8 {
-        let mut client = client.clone();
+        let (mut client, count) = (client.clone(), count.clone());
         writers.spawn(async move {
             let mut acknowledged = Vec::new();
             for batch in 0.. {
                 match write(&mut client, first + writer * 100_000 + batch * BATCH).await {
-                    Ok(entries) => acknowledged.extend(entries),
+                    Ok(entries) => {
+                        count.send_modify(|count| *count += entries.len());
+                        acknowledged.extend(entries);
+                    }
                     Err(_) => break,
                 }
             }
@@ -70,13 +73,17 @@ async fn what_was_acknowledged_survives_a_kill_during_writes() {
     let mut acknowledged = Vec::new();
     for round in 0..3_u64 {
         let mut process = Process::start(data.path(), "");
-        let writes = tokio::spawn(write_until_it_dies(process.client.clone(), round * 1_000_000));
-        tokio::time::sleep(Duration::from_millis(150 + 70 * round)).await;
+        let (count, mut counted) = watch::channel(0);
+        let client = process.client.clone();
+        let writes = tokio::spawn(write_until_it_dies(client, round * 1_000_000, Arc::new(count)));
+        // In the middle of it: others are under way when one more is acknowledged.
+        let enough = 100 * usize::try_from(round + 1).unwrap();
+        counted.wait_for(|count| *count > enough).await.unwrap();
         process.child.kill().unwrap();
         process.child.wait().unwrap();
         acknowledged.extend(writes.await.unwrap());
     }
-    assert!(acknowledged.len() > 100, "only {} were acknowledged", acknowledged.len());
+    assert!(acknowledged.len() > 600, "only {} were acknowledged", acknowledged.len());
 
     let mut process = Process::start(data.path(), "");
     let key = process.verifier_key.clone();

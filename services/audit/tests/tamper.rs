@@ -285,8 +285,7 @@ async fn the_key_file_is_private() {
 }
 
 #[tokio::test]
-async fn a_body_removed_by_retention_keeps_its_leaf_and_the_log_opens() {
-    let data = log_of(11).await;
-    change(data.path(), "UPDATE entries SET body = NULL WHERE idx = 2;");
-    assert_eq!(open(data.path()).unwrap().opened_size(), 11);
+async fn an_erased_body_is_named() {
+    let sql = "UPDATE entries SET body = NULL WHERE idx = 2;";
+    assert_eq!(after(sql).await, IntegrityError::MissingBody { index: 2 });
 }

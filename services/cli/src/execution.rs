@@ -9,6 +9,7 @@ use kube::{
     Api, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams},
 };
+use serde_json::Value;
 
 use crate::{
     cluster::Cluster,
@@ -21,7 +22,7 @@ use crate::{
 pub struct Execution {
     /// As stored.
     pub raw: DynamicObject,
-    /// As understood. Only the metadata when `unreadable`.
+    /// As understood, and fit to be shown. Only the metadata when `unreadable`.
     pub typed: WorkflowExecution,
     /// Why the object is not understood.
     pub unreadable: Option<String>,
@@ -29,7 +30,9 @@ pub struct Execution {
 
 impl From<DynamicObject> for Execution {
     fn from(raw: DynamicObject) -> Self {
-        let (typed, unreadable) = match raw.clone().try_parse::<WorkflowExecution>() {
+        let mut shown = raw.clone();
+        defuse(&mut shown.data);
+        let (typed, unreadable) = match shown.try_parse::<WorkflowExecution>() {
             Ok(typed) => (typed, None),
             // One odd object must not hide the others.
             Err(error) => {
@@ -38,6 +41,22 @@ impl From<DynamicObject> for Execution {
             }
         };
         Self { raw, typed, unreadable }
+    }
+}
+
+/// Makes every text in a value fit for a terminal.
+fn defuse(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = output::harmless(text, |c| c == '\n'),
+        Value::Array(items) => items.iter_mut().for_each(defuse),
+        Value::Object(fields) => {
+            let defused = std::mem::take(fields).into_iter().map(|(name, mut value)| {
+                defuse(&mut value);
+                (output::harmless(&name, |_| false), value)
+            });
+            fields.extend(defused);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

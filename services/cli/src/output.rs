@@ -109,15 +109,25 @@ pub struct Cell {
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), tone: Tone::Plain }
+        Self::toned(text, Tone::Plain)
     }
 }
 
 impl Cell {
     /// A cell in a colour.
     pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone }
+        Self { text: harmless(&text.into(), |_| false), tone }
     }
+}
+
+/// A text in which no control character can move the cursor or forge a line: they are shown as escapes,
+/// but for those to `keep`. Objects are written by anybody, and read on somebody's terminal.
+pub fn harmless(text: &str, keep: impl Fn(char) -> bool) -> String {
+    let show = |c: char| match c {
+        c if c.is_control() && !keep(c) => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    if text.chars().any(char::is_control) { text.chars().map(show).collect() } else { text.to_owned() }
 }
 
 /// A table with a header.
@@ -213,7 +223,8 @@ pub fn note(text: &str) {
 pub fn error(message: &str) {
     let colour = std::io::stderr().is_terminal() && wants_colour();
     let screen = Screen { live: false, colour, width: None };
-    note(&format!("{} {}", screen.paint(Tone::Bad, "error:"), message.replace('\n', " ")));
+    let message = harmless(&message.replace('\n', " "), |_| false);
+    note(&format!("{} {message}", screen.paint(Tone::Bad, "error:")));
 }
 
 /// Prints a value as JSON or YAML; a table is the caller's to make.
@@ -273,6 +284,14 @@ mod tests {
                         restart-a  Failed   default/Deployment/checkout\n\
                         b          Running  Node/n1\n";
         assert_eq!(sample().render(PLAIN), expected);
+    }
+
+    #[test]
+    fn what_an_object_says_cannot_move_the_cursor_or_forge_a_row() {
+        let mut table = Table::new(&["NAME"]);
+        table.row(vec!["a\n\u{1b}[2Jb\u{9b}1m".into()]);
+        assert_eq!(table.render(PLAIN), "NAME\na\\n\\u{1b}[2Jb\\u{9b}1m\n");
+        assert_eq!(harmless("two\nlines\t", |c| c == '\n'), "two\nlines\\t");
     }
 
     #[test]

@@ -37,7 +37,10 @@ const NAME_PART: usize = 40;
 #[command(group = clap::ArgGroup::new("what").required(true).args(["file", "workflow"]))]
 pub struct RunArgs {
     /// A file with one WorkflowExecution, YAML or JSON; `-` reads standard input.
-    #[arg(short, long, conflicts_with_all = ["target", "bundle", "name", "parameters"])]
+    #[arg(short, long, conflicts_with_all = [
+        "target", "bundle", "name", "parameters", "version", "digest", "engine", "engine_config",
+        "service_account", "secrets", "config_maps", "timeout", "request",
+    ])]
     pub file: Option<std::path::PathBuf>,
     /// Identifier of the workflow.
     #[arg(long, value_name = "ID", requires_all = ["target", "bundle"])]

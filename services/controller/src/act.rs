@@ -10,8 +10,8 @@ use evenkeel_kit::trace::Carrier;
 use crate::{
     error::{Change, Result},
     observe::Look,
-    reconcile::Pass,
     request,
+    service::Pass,
 };
 
 /// How often a start is decided again at once when the lock moved under it.

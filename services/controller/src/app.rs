@@ -31,7 +31,7 @@ use crate::{
     live::{Live, Reload},
     metrics::Metrics,
     objects::{OBJECTS, Watching},
-    reconcile::Context,
+    service::Context,
     retention::Retention,
     status::Objects,
     term::{Senders, Term},

@@ -1,6 +1,6 @@
 //! Watches WorkflowExecutions and drives each to its end.
 //!
-//! The main path: [`reconcile`] observes one execution, asks the rules in `evenkeel-core` what to
+//! The main path: [`service`] observes one execution, asks the rules in `evenkeel-core` what to
 //! do, does that one thing through [`executor`] or [`status`], and asks again. Everything else
 //! wakes it ([`watch`]) or follows from what it stored ([`audit`], [`events`], [`metrics`]).
 
@@ -21,10 +21,10 @@ pub mod live;
 pub mod metrics;
 mod objects;
 mod observe;
-pub mod reconcile;
 mod record;
 mod request;
 mod retention;
+pub mod service;
 mod spans;
 pub mod status;
 mod term;

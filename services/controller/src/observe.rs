@@ -8,8 +8,9 @@ use tracing::Instrument as _;
 
 use crate::{
     error::{Change, Result},
-    reconcile::Pass,
-    request, spans,
+    request,
+    service::Pass,
+    spans,
 };
 
 /// Whether there is anything to plan for.

@@ -17,7 +17,7 @@ use crate::{
     audit::Delivery,
     error::Error,
     events::Publisher,
-    reconcile::{Context, error_policy, reconcile},
+    service::{Context, error_policy, reconcile},
     retention::Retention,
     watch::Wake,
 };

@@ -16,8 +16,7 @@ pub struct Release<A, R> {
     me: A,
     engines: u8,
     rules: Rules,
-    /// The run of this attempt that is known to have finished, and its engine. None once that does not
-    /// help any more.
+    /// The run of this attempt that is known to have finished, and its engine.
     finished: Option<(u8, R)>,
     /// Whether the Lease was freed, or its token grown.
     freed: bool,
@@ -27,9 +26,14 @@ pub struct Release<A, R> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Step<A, R> {
     Read,
-    Write { from: Option<Lease<A, R>>, to: Lease<A, R> },
+    Write {
+        from: Option<Lease<A, R>>,
+        to: Lease<A, R>,
+    },
     Look(u8),
     Remove(u8, R),
+    /// Removing the run that the Lease named and that is known to have finished: the last step.
+    RemoveFinished(u8, R),
     AwaitGone(u8, R),
     Done,
 }
@@ -105,7 +109,9 @@ impl<A: Clone + Eq, R: Clone + Eq> Release<A, R> {
             Step::Read => Action::ReadLease,
             Step::Write { from, to } => Action::WriteLease { from: from.clone(), to: to.clone() },
             Step::Look(engine) => Action::Look(*engine),
-            Step::Remove(engine, run) => Action::Remove(*engine, run.clone()),
+            Step::Remove(engine, run) | Step::RemoveFinished(engine, run) => {
+                Action::Remove(*engine, run.clone())
+            }
             Step::AwaitGone(engine, run) => Action::AwaitGone(*engine, run.clone()),
             Step::Done => Action::Done,
         }
@@ -120,12 +126,9 @@ impl<A: Clone + Eq, R: Clone + Eq> Release<A, R> {
             (Step::Write { from, .. }, Seen::Written) => self.written(from),
             (Step::Write { .. }, Seen::Moved) => Step::Read,
             (Step::Look(engine) | Step::AwaitGone(engine, _), Seen::Run(run)) => self.looked(engine, run),
-            (Step::Remove(engine, _), Seen::Removed) => {
-                self.finished = None;
-                Step::Look(engine)
-            }
-            (Step::Remove(..), Seen::Gone) if self.finished.is_some() => Step::Done,
+            (Step::Remove(engine, _) | Step::RemoveFinished(engine, _), Seen::Removed) => Step::Look(engine),
             (Step::Remove(engine, _), Seen::Gone) => self.look_on(engine),
+            (Step::RemoveFinished(..), Seen::Gone) => Step::Done,
             (step, _) => step,
         };
         self.action()
@@ -152,13 +155,10 @@ impl<A: Clone + Eq, R: Clone + Eq> Release<A, R> {
     fn written(&mut self, from: Option<Lease<A, R>>) -> Step<A, R> {
         let ours = from.filter(|lease| lease.holder.as_ref() == Some(&self.me));
         let named = ours.and_then(|lease| lease.launched);
-        self.finished = self.finished.take().filter(|(_, run)| named.as_ref() == Some(run));
-        match self.finished.clone() {
-            Some((engine, run)) => {
-                self.freed = true;
-                Step::Remove(engine, run)
-            }
-            None => self.freed(),
+        let look = self.freed();
+        match self.finished.take() {
+            Some((engine, run)) if named.as_ref() == Some(&run) => Step::RemoveFinished(engine, run),
+            _ => look,
         }
     }
 
@@ -245,6 +245,14 @@ mod tests {
         for launched in [None, Some(8)] {
             assert_eq!(knowing(launched).action(), Action::Look(0));
         }
+    }
+
+    #[test]
+    fn a_release_that_was_cut_short_reads_the_lease_again_whatever_it_knows() {
+        let mut release = Machine::new("me", 1).knowing_finished(0, 7);
+        release.next(Seen::Lease(Some(lease(Some("other"), 6, Some("me")))));
+        assert_eq!(release.next(Seen::Run(Some(run("me", Stage::Done, false)))), Action::Remove(0, 7));
+        assert_eq!(release.next(Seen::Gone), Action::ReadLease);
     }
 
     #[test]

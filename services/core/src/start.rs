@@ -162,6 +162,11 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
         self.lease = lease;
         let is_left = aged && (self.launched().is_none() || self.rules.lacks(Rule::MarkStays));
         let is_expected = expected == current || self.rules.lacks(Rule::ExpectedToken);
+        // Late requests of a released attempt are refused for their token. One that has read the newest is
+        // of a client that uses the id of an attempt again.
+        if expected == current && self.was_released() {
+            return self.end(Outcome::Vanished);
+        }
         match holder {
             // Our own Lease has moved once since the caller looked if it was this attempt's acquisition
             // that moved it. More than once, and somebody else was there in between.
@@ -300,6 +305,11 @@ impl<A: Clone + Eq, R: Clone + Eq> Start<A, R> {
             }
             _ => self.end(outcome),
         }
+    }
+
+    fn was_released(&self) -> bool {
+        let released = self.lease.as_ref().and_then(|lease| lease.released.as_ref());
+        released == Some(&self.me)
     }
 
     fn first_look(&mut self, fresh: bool) -> Step<A, R> {

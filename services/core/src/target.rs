@@ -40,6 +40,14 @@ pub enum TargetError {
         /// How long it is, in bytes.
         length: usize,
     },
+    /// It has a character that no name has and no environment variable may have.
+    #[error("targetResource has a control character (U+{code:04X}) at byte {at}: take it out")]
+    Control {
+        /// Its code point.
+        code: u32,
+        /// Where it is, in bytes.
+        at: usize,
+    },
     /// One of its parts is empty.
     #[error("targetResource part {position} is empty")]
     EmptyPart {
@@ -57,6 +65,9 @@ impl Target {
         }
         if raw.len() > TARGET_MAX {
             return Err(TargetError::TooLong { length: raw.len() });
+        }
+        if let Some((at, control)) = raw.char_indices().find(|(_, one)| one.is_control()) {
+            return Err(TargetError::Control { code: control.into(), at });
         }
         let parts: Vec<&str> = raw.split('/').collect();
         let (namespace, kind, name) = match parts[..] {
@@ -221,6 +232,14 @@ mod tests {
         let longest = format!("Node/{}", "x".repeat(1019));
         assert!(Target::parse(&longest).is_ok());
         assert_eq!(Target::parse(&format!("{longest}x")), Err(TargetError::TooLong { length: 1025 }));
+    }
+
+    #[test]
+    fn a_control_character_is_told_with_its_place() {
+        for (raw, code, at) in [("a/b/c\0", 0, 5), ("a\n/b", 10, 1), ("ü/\u{1b}[2J", 27, 3)] {
+            assert_eq!(Target::parse(raw), Err(TargetError::Control { code, at }));
+        }
+        assert!(Target::parse("a b/ü").is_ok());
     }
 
     #[test]

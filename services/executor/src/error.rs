@@ -46,8 +46,8 @@ pub enum Error {
     },
     /// The run of this attempt is gone, and the attempt never starts again.
     #[error(
-        "the run of this execution was launched once and is gone, removed by somebody else; \
-         it is never launched again: release it first, and then start another execution"
+        "this execution has had its run, which is gone: it was released, or somebody else removed the run; \
+         it is never launched again: release it, and start another execution under another uid"
     )]
     Vanished,
     /// No run of this owner is on the target.

@@ -100,7 +100,6 @@ where
         .with_filter(Targets::new().with_target("evenkeel", LevelFilter::INFO))
 }
 
-#[allow(clippy::disallowed_methods)] // the one place that reads the log filter
 fn log_filter() -> EnvFilter {
     EnvFilter::try_from_env("EVENKEEL_LOG").unwrap_or_else(|_| EnvFilter::new("warn,evenkeel=info"))
 }

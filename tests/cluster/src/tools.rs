@@ -106,11 +106,9 @@ impl Tool {
     }
 
     /// Taken as it is from a directory a person prepared, as other Kubernetes test suites do.
-    fn prepared(self) -> Option<PathBuf> {
-        if !matches!(self, Self::Etcd | Self::KubeApiserver | Self::Kubectl) {
-            return None;
-        }
-        let path = Path::new(&env::var_os("KUBEBUILDER_ASSETS")?).join(self.name());
+    fn prepared(self, assets: Option<&Path>) -> Option<PathBuf> {
+        let is_among_them = matches!(self, Self::Etcd | Self::KubeApiserver | Self::Kubectl);
+        let path = assets.filter(|_| is_among_them)?.join(self.name());
         path.is_file().then_some(path)
     }
 }
@@ -129,9 +127,10 @@ impl Toolbox {
 
 /// Finds the programs, building what is missing. Says so while it takes long.
 pub fn ensure(tools: &[Tool]) -> Result<Toolbox> {
+    let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let mut found = BTreeMap::new();
     for &tool in tools {
-        let path = tool.prepared().map_or_else(|| built(tool), Ok)?;
+        let path = tool.prepared(assets.as_deref()).map_or_else(|| built(tool), Ok)?;
         found.insert(tool, path);
     }
     Ok(Toolbox(found))
@@ -280,6 +279,18 @@ mod tests {
         for tool in Tool::ALL.into_iter().filter(|tool| *tool != Tool::Demo) {
             assert!(tool.module().version().is_some(), "{} has no version", tool.name());
         }
+    }
+
+    #[test]
+    fn prepared_programs_are_taken_where_there_are_some() {
+        let assets = tempfile::tempdir().unwrap();
+        let etcd = assets.path().join("etcd");
+        std::fs::write(&etcd, "").unwrap();
+        assert_eq!(Tool::Etcd.prepared(Some(assets.path())), Some(etcd));
+        assert_eq!(Tool::Etcd.prepared(None), None);
+        assert_eq!(Tool::KubeApiserver.prepared(Some(assets.path())), None, "it is not there");
+        std::fs::write(assets.path().join("kubelet"), "").unwrap();
+        assert_eq!(Tool::Kubelet.prepared(Some(assets.path())), None, "such directories have none that fits");
     }
 
     #[test]

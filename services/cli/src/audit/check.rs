@@ -85,7 +85,7 @@ impl Checker {
             (_, Err(error)) => Some(chain(&error)),
             (Some(Err(error)), Ok(())) => Some(format!("the body is no event: {error}")),
             (Some(Ok(body)), Ok(())) => self.mismatch(record, body),
-            (None, Ok(())) => None,
+            (None, Ok(())) => Some("its body is not there, so nobody can tell what it said".to_owned()),
         };
         // A whole log is not printed, and may not fit the memory.
         if !self.query.all || problem.is_some() {

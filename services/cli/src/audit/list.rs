@@ -54,7 +54,7 @@ fn table(entries: &[LogEntry]) -> Table {
     let mut table = Table::new(&["INDEX", "TIME", "TYPE", "OUTCOME", "RESOURCE", "CORRELATION"]);
     for entry in entries {
         let body: Body = serde_json::from_slice(&entry.body).unwrap_or_default();
-        let kind = if entry.body.is_empty() { "(removed by retention)" } else { &body.event_type };
+        let kind = if entry.body.is_empty() { "(erased)" } else { &body.event_type };
         table.row(vec![
             entry.index.to_string().into(),
             output::moment(&body.event_timestamp).into(),

@@ -33,7 +33,7 @@ impl Row {
             index: record.index,
             event_id: record.event_id.clone(),
             time: time.clone(),
-            kind: if removed { "(removed by retention)".to_owned() } else { body.event_type.clone() },
+            kind: if removed { "(erased)".to_owned() } else { body.event_type.clone() },
             outcome: body.event_outcome.clone(),
             resource: body.resource(),
             removed,
@@ -149,7 +149,7 @@ impl Report {
         let events = format!("{} event{}", self.taken, if self.taken == 1 { "" } else { "s" });
         let removed = match self.removed {
             0 => String::new(),
-            removed => format!(", {removed} of them without body (removed by retention)"),
+            removed => format!(", {removed} of them without body"),
         };
         let against = format!("checkpoint of {size} entries, root {root}, signed by {}", self.key);
         match (self.is_good(), self.complete) {

@@ -105,6 +105,10 @@ fn a_file_keeps_its_namespace_and_fields_that_this_release_does_not_know() {
     let text = "apiVersion: kubernaut.ai/v1alpha1\nkind: WorkflowExecution\n\
                 metadata: {name: a, namespace: b}\nspec: {clusterID: new}\n";
     std::fs::write(&path, text).unwrap();
+    for flag in ["timeout", "secret", "service-account", "request", "engine", "version", "digest"] {
+        let flag = format!("--{flag}=x1m");
+        assert!(args(&["-f", path.to_str().unwrap(), &flag]).is_err(), "{flag} would not do anything");
+    }
     let args = args(&["-f", path.to_str().unwrap()]).unwrap();
     let object = manifest(&args, "ns").unwrap();
     assert_eq!(object.namespace().as_deref(), Some("b"));

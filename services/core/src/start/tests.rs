@@ -203,6 +203,16 @@ fn an_attempt_whose_run_is_gone_never_starts_again() {
 }
 
 #[test]
+fn an_attempt_that_was_released_never_starts_again() {
+    let read = |expected| {
+        let released = lease(None, 4, Some("me"));
+        Machine::new("me", expected, 0, 2).next(Seen::Lease(Some(released), false))
+    };
+    assert_eq!(read(4), ended(Outcome::Vanished));
+    assert_eq!(read(3), ended(Outcome::TokenMoved { current: 4 }));
+}
+
+#[test]
 fn an_attempt_that_has_launched_never_gives_its_lease_away() {
     let mut start = resuming(named(lease(Some("me"), 4, None), 6));
     assert_eq!(start.next(found(run("other", Stage::Live))), ended(Outcome::Busy("other")));

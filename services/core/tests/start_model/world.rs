@@ -165,13 +165,16 @@ impl World {
         }
     }
 
-    /// The run of this attempt that somebody may have seen finished. One that is gone counts, whatever
-    /// became of it: nobody sees it live any more either.
+    /// The run of this attempt that somebody may have seen finished: one that has, or one that the Lease
+    /// names and that is gone, whatever became of it.
     pub(crate) fn seen_finished(&self, attempt: u8) -> Option<(u8, u8)> {
-        let lease = self.lease.filter(|lease| lease.holder == Some(attempt))?;
-        let (id, engine) = (lease.launched?, ENGINE[usize::from(attempt)]);
-        let is_over = |slot: &Slot| slot.id != id || slot.stage == Stage::Done;
-        self.slots[usize::from(engine)].as_ref().is_none_or(is_over).then_some((engine, id))
+        let engine = ENGINE[usize::from(attempt)];
+        let slot = self.slots[usize::from(engine)].filter(|slot| slot.owner == attempt);
+        let named = self.lease.filter(|lease| lease.holder == Some(attempt)).and_then(|lease| lease.launched);
+        match slot {
+            Some(slot) => (slot.stage == Stage::Done).then_some((engine, slot.id)),
+            None => named.map(|id| (engine, id)),
+        }
     }
 
     fn go_live(&mut self, engine: u8, id: u8) -> start::Seen<u8, u8> {

@@ -27,6 +27,26 @@ async fn check_log(environment: &Environment, length: usize) {
     assert_eq!(ids.len(), length, "every event is there once");
 }
 
+/// One collector is not there, the other takes connections and never says a word.
+#[test]
+fn a_collector_that_is_away_or_silent_holds_nothing_up() {
+    run(async {
+        let listen = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = listen();
+        let away = listen().local_addr().unwrap();
+        for collector in [away, silent.local_addr().unwrap()] {
+            let options = options().setting("EVENKEEL_COOLDOWN", "1s");
+            let stage = Stage::start(options.traces_to(&format!("http://{collector}"))).await;
+            stage.apply(&stage.execution("traced", "shop/Deployment/traced", &[])).await.unwrap();
+            stage.settled("traced", LIMIT).await.unwrap();
+            check_record(&stage, "traced", &[SELECTED, STARTED, COMPLETED]).await;
+            for service in Service::ALL {
+                stage.service(service).stop().await.unwrap();
+            }
+        }
+    });
+}
+
 #[test]
 fn executions_go_on_without_the_log_which_gets_every_event_later() {
     run(async {

@@ -120,6 +120,19 @@ fn a_release_fences_an_attempt_that_never_held_the_target() {
 }
 
 #[test]
+fn an_attempt_that_was_released_never_starts_again() {
+    run(async {
+        let stage = stage().await;
+        let (me, at) = (owner("again"), "shop/Deployment/again");
+        begin(&stage, &me, at, 0).await.unwrap();
+        release(&stage, &me, at).await;
+        let token = target(&stage, at).await.token;
+        let refused = begin(&stage, &me, at, token).await.unwrap_err();
+        check_error(&refused, Code::FailedPrecondition, "RUN_VANISHED");
+    });
+}
+
+#[test]
 fn a_cancelled_run_fails_as_cancelled_and_stays_until_it_is_released() {
     run(async {
         let stage = stage().await;

@@ -32,7 +32,6 @@ const TREE: &str = "\
 workflowexecution.accept
   ExecutionService/GetTarget client
     ExecutionService/GetTarget server
-      k8s.job.read client
       k8s.lease.read client
   audit.deliver
     AuditService/WriteEvents client
@@ -42,7 +41,6 @@ workflowexecution.accept
     ExecutionService/ReleaseExecution client
       ExecutionService/ReleaseExecution server
         k8s.job.delete client
-        k8s.job.read client
         k8s.lease.read client
         k8s.lease.write client
   workflowexecution.start
@@ -50,9 +48,7 @@ workflowexecution.accept
       ExecutionService/StartExecution server
         k8s.dependencies.check client
         k8s.job.create client
-        k8s.job.read client
         k8s.job.release client
-        k8s.lease.read client
         k8s.lease.write client
 ";
 

@@ -13,7 +13,7 @@ use crate::{
 /// Variables that this environment decides, whatever the person's own environment says: those of
 /// the file, and the places that services listen at and keep their data in.
 fn is_ours(name: &str) -> bool {
-    const NAMES: [&str; 16] = [
+    const NAMES: [&str; 17] = [
         "EVENKEEL_NAMESPACE",
         "EVENKEEL_EXECUTION_NAMESPACE",
         "EVENKEEL_EXECUTOR",
@@ -29,6 +29,7 @@ fn is_ours(name: &str) -> bool {
         "EVENKEEL_PLAINTEXT",
         "EVENKEEL_DEMO_IMAGE",
         "EVENKEEL_JAEGER",
+        "EVENKEEL_CLI",
         "EVENKEEL_AUDIT_DATA",
     ];
     NAMES.contains(&name) || name.ends_with("_LISTEN") || name == "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -78,6 +79,7 @@ pub(super) fn variables(up: &Up, token: &str) -> anyhow::Result<Vec<(&'static st
         ("EVENKEEL_TOKEN", token.to_owned()),
         ("EVENKEEL_DEMO_IMAGE", DEMO_IMAGE.to_owned()),
         ("EVENKEEL_JAEGER", up.jaeger.clone()),
+        ("EVENKEEL_CLI", std::env::current_exe()?.with_file_name("evenkeel").display().to_string()),
     ])
 }
 
