@@ -156,9 +156,9 @@ fn a_version_of_a_workflow_never_changes() {
         let environment = QUIET.get().await.unwrap();
         let created = create(&environment, &valid()).await.unwrap();
         let patch = async |patch: Value| {
-            let patched =
-                api(&environment).patch(&created.name_any(), &PatchParams::default(), &Patch::Merge(patch));
-            patched.await.map_err(|error| error.to_string())
+            let (workflows, name) = (api(&environment), created.name_any());
+            let patched = workflows.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
+            patched.map_err(|error| error.to_string())
         };
         let bundle = json!({ "spec": { "execution": { "bundle": format!("other@{DIGEST}") } } });
         let refused = patch(bundle.clone()).await.unwrap_err();
