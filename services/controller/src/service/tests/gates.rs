@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// What every end is stored with.
+fn ended(kind: &str, reason: &str) -> Value {
+    let at = "2026-01-01T00:01:31Z";
+    json!({ "type": kind, "status": "False", "reason": reason, "message": "m", "lastTransitionTime": at })
+}
+
+fn failed_at_the_start() -> Value {
+    json!({
+        "phase": "Failed", "completionTime": "2026-01-01T00:01:31Z",
+        "conditions": [ended("ExecutionCreated", "ExecutionCreationFailed")],
+    })
+}
+
 #[tokio::test]
 async fn nothing_starts_before_every_execution_was_seen_once() {
     let mut stage = Stage::usual(accepted()).await;
@@ -30,7 +43,7 @@ async fn an_execution_waits_behind_one_that_came_first_and_is_woken_when_that_st
     assert_eq!(stage.look().await, ["GetTarget", "GET object", "PATCH status"]);
     assert_eq!(stage.condition("Blocked"), "True/Queued");
     first["metadata"]["resourceVersion"] = json!("7");
-    first["status"] = json!({ "phase": "Failed" });
+    first["status"] = failed_at_the_start();
     let first = serde_json::from_value(first).unwrap();
     let woken_by_it = stage.context.index.put(&first);
     assert_eq!(woken_by_it.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["we-1"]);
@@ -61,6 +74,7 @@ async fn a_clearance_is_told_and_never_written_by_us() {
     let mut failed = accepted();
     failed["status"] = json!({
         "phase": "Failed", "completionTime": "2026-01-01T00:01:31Z",
+        "conditions": [ended("ExecutionComplete", "TaskFailed")],
         "failureDetails": {
             "failedTaskIndex": 0, "failedTaskName": "", "reason": "TaskFailed", "message": "m",
             "failedAt": "2026-01-01T00:01:31Z", "naturalLanguageSummary": "", "wasExecutionFailure": true,
