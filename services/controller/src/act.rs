@@ -40,7 +40,8 @@ impl Pass<'_> {
             }
             Effect::Cancel { reason } => {
                 let (owner, engine) = (request::owner(&self.record), self.engine());
-                let answer = self.context.executors.cancel(self.subject(&engine), &owner, &reason).await;
+                let answer =
+                    self.context.executors.cancel(self.subject(engine.as_deref()), &owner, &reason).await;
                 self.answers.cancel = Some(answer);
                 Ok(Went::On)
             }
@@ -88,7 +89,7 @@ impl Pass<'_> {
     async fn release(&mut self) {
         let context = self.context;
         let (owner, engine) = (request::owner(&self.record), self.engine());
-        let answer = context.executors.release(self.subject(&engine), &owner).await;
+        let answer = context.executors.release(self.subject(engine.as_deref()), &owner).await;
         if answer == ReleaseAnswer::Released {
             context.runs.forget(&self.record.uid);
             // Nobody has to tell us of what we did ourselves.

@@ -67,11 +67,7 @@ impl Metrics {
             "Kubernetes Events that were not published",
             metrics.events_dropped.clone(),
         );
-        registry.register(
-            "evenkeel_controller_leader",
-            "Whether this replica leads",
-            metrics.leads.clone(),
-        );
+        registry.register("evenkeel_controller_leader", "Whether this replica leads", metrics.leads.clone());
         metrics
     }
 

@@ -77,7 +77,9 @@ impl Watching {
                 self.writer.apply_watcher_event(&Event::Delete(object));
             }
         }
-        concerned.iter().for_each(|next| self.wake.object(next));
+        for next in &concerned {
+            self.wake.object(next);
+        }
     }
 
     fn changed(&mut self, object: WorkflowExecution) {

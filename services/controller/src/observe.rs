@@ -51,7 +51,7 @@ impl Pass<'_> {
             spans::unrecorded(self.carrier.as_ref())
         };
         let engine = self.engine();
-        let (subject, uid) = (self.subject(&engine), &self.record.uid);
+        let (subject, uid) = (self.subject(engine.as_deref()), &self.record.uid);
         self.lock = self.context.executors.lock(subject, uid).instrument(span).await;
         if accepting { Ok(Look::There) } else { self.reload().await }
     }
@@ -73,7 +73,7 @@ impl Pass<'_> {
         }
         let (owner, engine) = (request::owner(&self.record), self.engine());
         let span = spans::unrecorded(self.carrier.as_ref());
-        let run = context.executors.run(self.subject(&engine), &owner).instrument(span).await;
+        let run = context.executors.run(self.subject(engine.as_deref()), &owner).instrument(span).await;
         if run == Reading::Absent {
             context.runs.forget(uid);
         }

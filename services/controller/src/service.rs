@@ -183,8 +183,8 @@ impl<'a> Pass<'a> {
     }
 
     /// What this execution is to the executors.
-    pub(crate) fn subject<'b>(&'b self, engine: &'b Option<String>) -> Subject<'b> {
-        Subject { engine: engine.as_deref(), target: &self.record.spec.target }
+    pub(crate) fn subject<'b>(&'b self, engine: Option<&'b str>) -> Subject<'b> {
+        Subject { engine, target: &self.record.spec.target }
     }
 
     /// Its engine, as far as that is settled.

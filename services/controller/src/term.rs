@@ -17,8 +17,8 @@ use crate::{
     audit::Delivery,
     error::Error,
     events::Publisher,
-    service::{Context, error_policy, reconcile},
     retention::Retention,
+    service::{Context, error_policy, reconcile},
     watch::Wake,
 };
 
@@ -107,7 +107,9 @@ async fn look_at_everything(store: &Store<WorkflowExecution>, wake: &Wake) {
             (running, object.metadata.creation_timestamp.as_ref().map(|time| time.0))
         });
         for some in open.chunks(AT_A_TIME) {
-            some.iter().for_each(|object| wake.object(&ObjectRef::from_obj(&**object)));
+            for object in some {
+                wake.object(&ObjectRef::from_obj(&**object));
+            }
             if open.len() > AT_A_TIME {
                 sleep(BETWEEN).await;
             }

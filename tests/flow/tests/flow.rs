@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
 
-#[path = "flow/clearance.rs"]
-mod clearance;
 #[path = "flow/catalogue.rs"]
 mod catalogue;
+#[path = "flow/clearance.rs"]
+mod clearance;
 #[path = "flow/definition.rs"]
 mod definition;
 #[path = "flow/executors.rs"]

@@ -122,7 +122,8 @@ fn a_clearance_after_everything_was_settled_is_submitted_in_the_name_of_its_user
         "wasExecutionFailure": true });
     let status = serde_json::json!({ "failureDetails": details, "blockClearance": {
         "clearMethod": "StatusField", "clearReason": "looked at it", "clearedBy": "mary" } });
-    let mut object = evenkeel_api::WorkflowExecution::new("we-1", Default::default());
+    let mut object =
+        evenkeel_api::WorkflowExecution::new("we-1", evenkeel_api::WorkflowExecutionSpec::default());
     object.status = serde_json::from_value(status).unwrap();
     let read = crate::record::from_object(&object).status;
     failed.status.failure = read.failure;

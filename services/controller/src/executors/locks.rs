@@ -38,9 +38,7 @@ pub(super) fn combine(
     passes_over: impl Fn(usize, &str) -> Result<(), String>,
 ) -> Reading<Lock> {
     // Wherever its run is, it is there.
-    if let Some(lock) =
-        readings.iter().find_map(|reading| found(reading)?.launched_run(uid).and(found(reading)))
-    {
+    if let Some(lock) = readings.iter().filter_map(found).find(|lock| lock.launched_run(uid).is_some()) {
         return Reading::Found(lock.clone());
     }
     // Without a place for its engine there is nothing to read; the start says why.

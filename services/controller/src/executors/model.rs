@@ -70,16 +70,11 @@ impl World {
     /// The attempt's own next step.
     fn step(&self, attempt: usize, without: Without) -> Self {
         let mut next = self.clone();
-        let waits = if next.is_free(own(attempt), attempt) && next.is_free(other(attempt), attempt) {
-            None
-        } else {
-            Some(Step::Waits)
-        };
+        let is_free = next.is_free(own(attempt), attempt) && next.is_free(other(attempt), attempt);
         next.steps[attempt] = match self.steps[attempt] {
-            Step::Read => waits.unwrap_or(match without {
-                Without::Fence => Step::Look(self.places[own(attempt)].token),
-                _ => Step::Fence(self.places[own(attempt)].token),
-            }),
+            Step::Read if !is_free => Step::Waits,
+            Step::Read if without == Without::Fence => Step::Look(self.places[own(attempt)].token),
+            Step::Read => Step::Fence(self.places[own(attempt)].token),
             Step::Fence(token) => {
                 next.places[other(attempt)].token += 1;
                 if without == Without::SecondLook { Step::Send(token) } else { Step::Look(token) }

@@ -153,16 +153,16 @@ pub(crate) async fn keep(executors: Executors, which: usize, wake: Wake, shutdow
 mod tests {
     use super::*;
 
-    fn engines(names: &[&str]) -> Option<BTreeSet<String>> {
-        Some(names.iter().map(|name| (*name).to_owned()).collect())
+    fn engines(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
     }
 
     #[test]
     fn an_engine_is_at_the_first_that_offers_it() {
         let mut offers = Offers::new(2);
-        assert!(offers.heard(0, engines(&["job"])));
-        assert!(offers.heard(1, engines(&["argo", "job"])));
-        assert!(!offers.heard(1, engines(&["argo", "job"])), "no news");
+        assert!(offers.heard(0, Some(engines(&["job"]))));
+        assert!(offers.heard(1, Some(engines(&["argo", "job"]))));
+        assert!(!offers.heard(1, Some(engines(&["argo", "job"]))), "no news");
         assert_eq!((offers.route("job"), offers.route("argo")), (Route::At(0), Route::At(1)));
         assert_eq!(offers.shared(), [("job", 0)]);
     }
@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn an_engine_that_nobody_offers_is_told_with_those_that_there_are() {
         let mut offers = Offers::new(2);
-        offers.heard(0, engines(&["job"]));
-        offers.heard(1, engines(&["argo"]));
+        offers.heard(0, Some(engines(&["job"])));
+        offers.heard(1, Some(engines(&["argo"])));
         let available = vec!["argo".to_owned(), "job".to_owned()];
         assert_eq!(offers.route("tekton"), Route::Nowhere { available });
     }
@@ -179,10 +179,10 @@ mod tests {
     #[test]
     fn nothing_is_said_for_good_while_somebody_does_not_answer() {
         let mut offers = Offers::new(3);
-        offers.heard(0, engines(&["job"]));
+        offers.heard(0, Some(engines(&["job"])));
         assert_eq!(offers.route("argo"), Route::Undecided { away: vec![1, 2] });
-        offers.heard(1, engines(&["argo"]));
-        offers.heard(2, engines(&[]));
+        offers.heard(1, Some(engines(&["argo"])));
+        offers.heard(2, Some(engines(&[])));
         offers.heard(1, None);
         assert_eq!(offers.route("argo"), Route::At(1), "it is where it was");
         assert_eq!(offers.route("tekton"), Route::Undecided { away: vec![1] });
@@ -191,14 +191,14 @@ mod tests {
     #[test]
     fn an_engine_changes_hands_only_when_the_one_that_has_it_says_so() {
         let mut offers = Offers::new(2);
-        offers.heard(1, engines(&["argo"]));
-        offers.heard(0, engines(&["argo"]));
+        offers.heard(1, Some(engines(&["argo"])));
+        offers.heard(0, Some(engines(&["argo"])));
         assert_eq!(offers.route("argo"), Route::At(1), "its runs are there");
         offers.heard(1, None);
         assert_eq!(offers.route("argo"), Route::At(1), "also while it is away");
-        offers.heard(1, engines(&[]));
+        offers.heard(1, Some(engines(&[])));
         assert_eq!(offers.route("argo"), Route::At(0));
-        offers.heard(0, engines(&[]));
+        offers.heard(0, Some(engines(&[])));
         assert_eq!(
             (offers.route("argo"), offers.known("argo")),
             (Route::Nowhere { available: vec![] }, Some(0))

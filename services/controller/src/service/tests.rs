@@ -31,13 +31,9 @@ impl Stage {
         let security = Security { plaintext: true, ..Security::default() };
         let addresses = [executor.serve().await];
         let (index, runs) = (known(), Arc::<Runs>::default());
-        let executors = Executors::connect(
-            &addresses,
-            &security,
-            (index.clone(), runs.clone()),
-            Duration::from_secs(30),
-        )
-        .unwrap();
+        let executors =
+            Executors::connect(&addresses, &security, (index.clone(), runs.clone()), Duration::from_secs(30))
+                .unwrap();
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let wake = Wake::default();

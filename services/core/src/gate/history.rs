@@ -268,7 +268,14 @@ mod tests {
             record.status.phase = StoredPhase::Known(phase);
             record.status.completion = (phase != Phase::Running).then_some(1);
             let why = ("R", String::new());
-            set(&mut record.status.conditions, kind::EXECUTION_COMPLETE, phase == Phase::Completed, why, 1, 0);
+            set(
+                &mut record.status.conditions,
+                kind::EXECUTION_COMPLETE,
+                phase == Phase::Completed,
+                why,
+                1,
+                0,
+            );
             record.status.failure = failure;
             record.status.clearance =
                 cleared.then(|| Clearance { by: "mary".to_owned(), ..Clearance::default() });

@@ -48,10 +48,8 @@ fn release_due(observed: &Observed<'_>, now: Millis) -> Option<Millis> {
     let record = observed.record;
     let end = record.status.completion?;
     let rest = observed.settings.cooldown_millis();
-    Some(match record.was_executed() {
-        true if end <= now + rest => end + rest,
-        _ => end.min(now),
-    })
+    let rests = record.was_executed() && end <= now + rest;
+    Some(if rests { end + rest } else { end.min(now) })
 }
 
 /// Keeps `AuditRecorded` true to what the log acknowledged, with as few writes as that takes.

@@ -151,8 +151,7 @@ fn an_end_counts_only_with_its_time_and_its_condition() {
 
 #[test]
 fn what_ended_stays_ended_whatever_is_written_over_its_phase() {
-    for (condition, end) in
-        [("+ExecutionComplete", Phase::Completed), ("-ExecutionComplete", Phase::Failed)]
+    for (condition, end) in [("+ExecutionComplete", Phase::Completed), ("-ExecutionComplete", Phase::Failed)]
     {
         for phase in Phase::ALL {
             let mut record = stored(phase, Some(5), &[condition]);

@@ -15,18 +15,22 @@ pub struct Listed {
 
 /// The workflow that is meant by `id`: the one registered under it, or else the one of that name,
 /// which then must have the version that was asked for. An id stands for one version; a name does not.
-pub fn find<'a>(listed: impl Iterator<Item = &'a Listed> + Clone, id: &str, version: &str) -> Option<Entry> {
+pub fn find<'a>(
+    mut listed: impl Iterator<Item = &'a Listed> + Clone,
+    id: &str,
+    version: &str,
+) -> Option<Entry> {
     let mut registered = listed.clone().filter(|one| !one.id.is_empty() && one.id == id);
     match (registered.next(), registered.next()) {
         (Some(one), None) => Some(usable(one, id)),
         (Some(first), Some(second)) => {
-            let mut names = vec![first.name.as_str(), second.name.as_str()];
+            let mut names = [first.name.as_str(), second.name.as_str()];
             names.sort_unstable();
             let (id, names) = (id.to_owned(), names.join(", "));
             Some(Err(Problem::Ambiguous { id, names }))
         }
         (None, _) => {
-            let named = listed.clone().find(|one| one.name == id)?;
+            let named = listed.find(|one| one.name == id)?;
             Some(usable(named, id).and_then(|workflow| of_version(workflow, version)))
         }
     }
@@ -35,7 +39,7 @@ pub fn find<'a>(listed: impl Iterator<Item = &'a Listed> + Clone, id: &str, vers
 fn usable(listed: &Listed, id: &str) -> Entry {
     let unusable =
         |why: &String| Problem::Unusable { workflow: super::title(&listed.name, id), why: why.clone() };
-    listed.workflow.as_ref().map(Clone::clone).map_err(unusable)
+    listed.workflow.clone().map_err(|why| unusable(&why))
 }
 
 fn of_version(workflow: Box<Workflow>, asked: &str) -> Entry {

@@ -124,7 +124,6 @@ pub(super) fn pass(declared: &[Parameter], given: &BTreeMap<String, String>) -> 
 /// What is wrong with a value, in words that follow the parameter's name.
 fn problem(parameter: &Parameter, value: &str) -> Option<String> {
     let number = match parameter.kind {
-        Kind::String => None,
         #[expect(clippy::cast_precision_loss, reason = "limits are of that precision themselves")]
         Kind::Integer => match value.parse::<i64>() {
             Ok(number) => Some(number as f64),
@@ -140,7 +139,7 @@ fn problem(parameter: &Parameter, value: &str) -> Option<String> {
         Kind::Array if !serde_json::from_str::<Value>(value).is_ok_and(|json| json.is_array()) => {
             return Some("must be a JSON array, such as [\"a\", \"b\"]".to_owned());
         }
-        Kind::Boolean | Kind::Array => None,
+        Kind::String | Kind::Boolean | Kind::Array => None,
     };
     if number.is_some_and(|number| is_outside(parameter, number)) {
         return Some(format!("must be{}", range(parameter)));
@@ -196,9 +195,9 @@ mod tests {
     #[test]
     fn what_is_required_must_be_given_unless_it_has_a_default() {
         let required = Parameter { required: true, ..declared("A", Kind::String) };
-        assert_eq!(pass(&[required.clone()], &given(&[])).unwrap_err(), "A is required");
+        assert_eq!(pass(std::slice::from_ref(&required), &given(&[])).unwrap_err(), "A is required");
         let with_default = Parameter { default: Some("x".to_owned()), ..required };
-        let passed = pass(&[with_default.clone()], &given(&[])).unwrap();
+        let passed = pass(std::slice::from_ref(&with_default), &given(&[])).unwrap();
         assert_eq!(passed, Passed { names: Some(Vec::new()), defaults: given(&[("A", "x")]) });
         let passed = pass(&[with_default], &given(&[("A", "y")])).unwrap();
         assert_eq!(passed, Passed { names: Some(vec!["A".to_owned()]), defaults: given(&[]) });

@@ -6,10 +6,6 @@ use super::*;
 
 const ID: &str = "5f0c1c70-0f0e-4e0c-9d2a-3c6a4f1b7d10";
 
-fn text(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 /// An execution that leaves the workflow to a catalogue.
 fn record() -> Record {
     let parameters = [("A", "1"), ("B", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -62,7 +58,7 @@ fn noted(mut record: Record, resolved: &Resolved) -> Record {
 #[test]
 fn a_spec_that_names_an_engine_has_it_all_and_no_catalogue_is_asked() {
     let mut record = record();
-    record.spec.engine = text("job");
+    record.spec.engine = Some("job".into());
     record.spec.declared_parameters = Some([("A".to_owned(), true)].into());
     record.spec.dependencies =
         Some(Dependencies { secrets: vec!["own".to_owned()], ..Dependencies::default() });
@@ -78,7 +74,7 @@ fn a_spec_that_names_an_engine_has_it_all_and_no_catalogue_is_asked() {
 
 #[test]
 fn an_engine_is_never_guessed() {
-    for engine in [None, text("")] {
+    for engine in [None, Some(String::new())] {
         let mut record = record();
         record.spec.engine = engine;
         assert!(is_looked_up(&record.spec));
@@ -127,7 +123,7 @@ fn what_a_catalogue_says_nothing_about_is_the_specs() {
     let mut record = record();
     let own = Dependencies { secrets: vec!["own".to_owned()], ..Dependencies::default() };
     record.spec.dependencies = Some(own.clone());
-    record.spec.service_account = text("own");
+    record.spec.service_account = Some("own".into());
     assert_eq!(ready(&record, workflow()).dependencies, workflow().dependencies);
     let silent = Workflow {
         dependencies: Dependencies::default(),
@@ -138,7 +134,7 @@ fn what_a_catalogue_says_nothing_about_is_the_specs() {
     let resolved = ready(&record, silent);
     assert_eq!(
         (resolved.dependencies, resolved.service_account, resolved.engine_config),
-        (own, text("own"), None)
+        (own, Some("own".into()), None)
     );
 }
 
@@ -151,7 +147,7 @@ fn a_digest_that_is_not_that_of_the_bundle_is_told() {
     assert!(told.contains(&"a".repeat(64)) && told.contains(&"b".repeat(64)), "{told}");
     let resolved = ready(&record, Workflow { bundle: pinned("b"), ..workflow() });
     assert_eq!(resolved.digest, record.spec.digest);
-    record.spec.engine = text("job");
+    record.spec.engine = Some("job".into());
     record.spec.bundle = pinned("a");
     assert!(matches!(
         resolve(&record, &Reading::Unread),
@@ -212,10 +208,10 @@ fn what_was_selected_runs_or_nothing_does() {
 fn a_run_that_was_launched_keeps_what_is_known_of_it() {
     let mut record = record();
     assert_eq!(Resolved::of_run(&record, "job").engine, "job");
-    record.spec.engine = text("tekton");
+    record.spec.engine = Some("tekton".into());
     assert_eq!(Resolved::of_run(&record, "").engine, "tekton");
     let waited = noted(
-        record.clone(),
+        record,
         &Resolved { selection: Some(Selection::default()), ..ready(&self::record(), workflow()) },
     );
     let known = Resolved::of_run(&waited, "");

@@ -1,5 +1,7 @@
 //! Settings as a configuration file.
 
+use std::fmt::Write as _;
+
 /// One setting.
 pub(super) struct Line {
     /// Its key.
@@ -13,16 +15,17 @@ pub(super) struct Line {
 pub(super) fn yaml(lines: &[Line]) -> String {
     let mut text = String::new();
     let mut open: Vec<&str> = Vec::new();
+    // Writing to a string cannot fail.
     for line in lines {
         let mut parts: Vec<&str> = line.path.split('.').collect();
         let name = parts.pop().unwrap_or_default();
         let common = open.iter().zip(&parts).take_while(|(a, b)| a == b).count();
         for (depth, section) in parts.iter().enumerate().skip(common) {
-            text.push_str(&format!("{}{section}:\n", "  ".repeat(depth)));
+            let _ = writeln!(text, "{}{section}:", "  ".repeat(depth));
         }
-        text.push_str(&format!("{}{name}: {}", "  ".repeat(parts.len()), value(&line.values)));
+        let _ = write!(text, "{}{name}: {}", "  ".repeat(parts.len()), value(&line.values));
         if !line.source.is_empty() {
-            text.push_str(&format!(" # {}", line.source));
+            let _ = write!(text, " # {}", line.source);
         }
         text.push('\n');
         open = parts;

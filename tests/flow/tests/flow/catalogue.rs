@@ -64,7 +64,7 @@ fn execution(
     parameters: &[(&str, &str)],
 ) -> WorkflowExecution {
     let mut execution = environment.execution(name, &format!("shop/Deployment/{name}"), parameters);
-    execution.spec.workflow_ref.workflow_id = id.to_owned();
+    id.clone_into(&mut execution.spec.workflow_ref.workflow_id);
     execution.spec.workflow_ref.execution_engine = None;
     execution
 }
@@ -181,7 +181,7 @@ async fn data_storage() -> (String, Answers) {
             }
             let head = String::from_utf8(head).unwrap();
             let id = head.split(' ').nth(1).unwrap().rsplit('/').next().unwrap();
-            let (code, body) = given.lock().unwrap().get(id).cloned().unwrap_or((404, "{}".into()));
+            let (code, body) = given.lock().unwrap().get(id).cloned().unwrap_or_else(|| (404, "{}".into()));
             let length = body.len();
             let answer =
                 format!("HTTP/1.1 {code} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");

@@ -251,7 +251,7 @@ impl ExecutionService for Executor {
         request: tonic::Request<proto::ReleaseExecutionRequest>,
     ) -> Answer<proto::ReleaseExecutionResponse> {
         let owner = request.into_inner().owner.unwrap();
-        self.note(if owner.uid.ends_with(".fence") { "Fence" } else { "Release" });
+        self.note(if owner.uid.contains(".fence") { "Fence" } else { "Release" });
         let mut target = self.target.lock();
         target.token += 1;
         if let Some(rival) = self.rival.lock().take() {
