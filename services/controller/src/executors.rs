@@ -125,7 +125,18 @@ impl Executors {
                 Reading::Absent | Reading::Unread => {}
             }
         }
-        gone
+        if gone == Reading::Absent { self.gone(subject.engine).await } else { gone }
+    }
+
+    /// That nobody has a run says something only as long as somebody has its engine: whoever gave
+    /// that up cannot see its runs any more, and they may be there.
+    async fn gone(&self, engine: Option<&str>) -> Reading<Facts> {
+        let Some(engine) = engine else { return Reading::Absent };
+        self.ask_everybody().await;
+        if let Route::At(_) = self.offers.lock().route(engine) {
+            return Reading::Absent;
+        }
+        Reading::Unavailable(format!("no executor offers the engine '{engine}', so its runs cannot be seen"))
     }
 
     /// Starts a run at the executor that has its engine, when no other one has the target.

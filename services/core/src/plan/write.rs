@@ -163,8 +163,9 @@ pub(super) fn vanished_unrecorded(observed: &Observed<'_>, now: Millis) -> Decis
 
 fn gone(draft: Draft<'_>) -> Decision {
     let name = draft.status.run_name.as_deref().unwrap_or("(unnamed)");
+    let engine = draft.status.engine.as_deref().unwrap_or("(unknown)");
     let message = format!(
-        "run {name} was not found: it was deleted by somebody else, or removed after it ended (a time to live), \
+        "run {name} of engine {engine} was not found: it was deleted by somebody else, or removed after it ended (a time to live), \
          so its outcome is not known"
     );
     // The run was live, so what it did before it went is not known: better too careful.

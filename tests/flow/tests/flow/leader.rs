@@ -164,3 +164,18 @@ fn a_finished_execution_goes_when_it_was_kept_long_enough_and_a_blocking_one_sta
         assert!(stage.jobs().get_opt(&run_name(at)).await.unwrap().is_none(), "and holds nothing");
     });
 }
+
+#[test]
+fn what_was_told_in_the_last_moment_leaves_before_the_process_does() {
+    run(async {
+        let stage = Stage::start(options()).await;
+        let controller = stage.service(Service::Controller);
+        begin(&stage, "last", "600").await;
+        let running = stage.phase("last", "Running", LIMIT).await.unwrap();
+        controller.stop().await.unwrap();
+        // Nobody is left who would tell it later.
+        assert_eq!(stage.recorded("last").await.unwrap(), [SELECTED, STARTED]);
+        let told = ["WorkflowValidated", "ExecutionCreated", "PhaseTransition"];
+        stage.told(&running, &told, LIMIT).await.unwrap();
+    });
+}
