@@ -1,15 +1,24 @@
 use std::{collections::VecDeque, sync::Arc};
 
-use evenkeel_kit::tls;
+use evenkeel_kit::tls::{self, Authority};
+use futures::future::BoxFuture;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use serde_json::json;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use super::*;
 
 const ID: Uuid = Uuid::from_u128(0x5f0c_1c70_0f0e_4e0c_9d2a_3c6a_4f1b_7d10);
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// What a server makes of a connection; none when the client does not want it.
+type Accept = Box<dyn Fn(TcpStream) -> BoxFuture<'static, Option<Box<dyn Stream>>> + Send>;
 
 /// A server with scripted answers. What is not scripted is not answered at all.
 pub(in crate::catalogue) struct Server {
@@ -21,16 +30,37 @@ pub(in crate::catalogue) struct Server {
 
 impl Server {
     pub(in crate::catalogue) async fn start(answers: &[(u16, &str)]) -> Self {
+        let accept: Accept = Box::new(|stream| Box::pin(async { Some(Box::new(stream) as Box<dyn Stream>) }));
+        Self::serve("http", accept, answers).await
+    }
+
+    /// The same with TLS, and a certificate of this authority.
+    async fn secured(authority: &Authority, answers: &[(u16, &str)]) -> Self {
+        tls::install_provider();
+        let pair = authority.issue("datastorage").unwrap();
+        let cert = CertificateDer::from_pem_slice(pair.cert.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![cert], key).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let accept: Accept = Box::new(move |stream| {
+            let accepted = acceptor.accept(stream);
+            Box::pin(async move { Some(Box::new(accepted.await.ok()?) as Box<dyn Stream>) })
+        });
+        Self::serve("https", accept, answers).await
+    }
+
+    async fn serve(scheme: &str, accept: Accept, answers: &[(u16, &str)]) -> Self {
         tls::install_provider();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap()).parse().unwrap();
         let answers = answers.iter().map(|(code, body)| (*code, (*body).to_owned())).collect();
         let server = Self { url, answers: Arc::new(Mutex::new(answers)), asked: Arc::default() };
         let (answers, asked) = (server.answers.clone(), server.asked.clone());
         tokio::spawn(async move {
             let mut silent = Vec::new();
             loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
+                let Some(mut stream) = accept(stream).await else { continue };
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") {
                     head.push(stream.read_u8().await.unwrap());
@@ -157,6 +187,19 @@ async fn nobody_there_is_an_outage() {
     let url = format!("http://{free}").parse().unwrap();
     let storage = DataStorage::new(url, Duration::from_secs(5), None);
     assert_eq!(unavailable(storage.get(ID).await), "Data Storage cannot be reached");
+}
+
+#[tokio::test]
+async fn a_server_is_trusted_by_the_authority_that_is_named_and_by_no_other() {
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (named, another) = [&directory, &elsewhere].map(|it| Authority::open(it.path()).unwrap()).into();
+    let server = Server::secured(&named, &[(200, &body(|_| {}))]).await;
+    let storage = |authority| DataStorage::new(server.url.clone(), Duration::from_secs(5), authority);
+    for wrong in [None, Some(another.cert_path()), Some(directory.path().join("absent"))] {
+        unavailable(storage(wrong).get(ID).await);
+    }
+    assert!(server.asked.lock().is_empty(), "nothing is said to a server that is not trusted");
+    assert!(matches!(storage(Some(named.cert_path())).get(ID).await, Answer::Found(_)));
 }
 
 #[tokio::test]
