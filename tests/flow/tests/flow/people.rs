@@ -1,8 +1,9 @@
 //! What a person does about executions, with the program that a person has.
 
 use evenkeel_api::WorkflowExecution;
+use evenkeel_cluster::tools::{self, Tool};
 use evenkeel_test_kit::{Environment, evidence::CLEARED, program, run, wait};
-use tokio::process::Command;
+use tokio::{process::Command, task::spawn_blocking};
 
 use crate::support::{LIMIT, Stage, condition_of, options};
 
@@ -80,5 +81,31 @@ fn a_block_is_explained_and_cleared_by_command() {
         let long = stage.phase("long", "Failed", LIMIT).await.unwrap();
         has(&long.status.unwrap().failure_details.unwrap().message, &["takes too long"]);
         has(&evenkeel(&stage, &["cancel", "long"], 1).await, &["has ended as Failed"]);
+    });
+}
+
+#[test]
+fn kubectl_waits_for_the_end_by_one_condition_whichever_way_it_ends() {
+    run(async {
+        let stage = Stage::start(options()).await;
+        for (name, code) in [("good", "0"), ("bad", "1")] {
+            let at = format!("shop/Deployment/{name}");
+            let parameters = [("SLEEP_SECONDS", "1"), ("EXIT_CODE", code)];
+            stage.apply(&stage.execution(name, &at, &parameters)).await.unwrap();
+        }
+        let tools = spawn_blocking(|| tools::ensure(&[Tool::Kubectl])).await.unwrap().unwrap();
+        let mut command = Command::new(tools.path(Tool::Kubectl).unwrap());
+        command.env_clear().env("KUBECONFIG", stage.kubeconfig());
+        command.args(["-n", stage.namespace(), "wait", "--timeout", "60s"]);
+        command.args(["--for", "condition=Finished", "wfe/good", "wfe/bad"]);
+        let output = command.output().await.unwrap();
+        let (told, wrong) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(output.status.success(), "{wrong}");
+        has(&told, &["/good condition met", "/bad condition met"]);
+        for (name, phase) in [("good", "Completed"), ("bad", "Failed")] {
+            let ended = stage.executions().get(name).await.unwrap();
+            assert_eq!(condition_of(&ended, "Finished"), format!("True/{phase}"));
+        }
     });
 }
