@@ -41,9 +41,9 @@ fault: ## Kill and pause the services around every effect they have; ONLY=execut
 	@$(BUILD)
 	@$(CARGO_TARGET_DIR)/debug/evenkeel-fault $(ONLY)
 
-bench: ## Measure what the services cost and how fast they are, beside a client that does the least
+bench: ## Measure what the services cost and how fast they are; ONLY=scale for some of it
 	@cargo build --release --bins $(addprefix --package evenkeel-,audit executor controller test-bench)
-	@$(CARGO_TARGET_DIR)/release/evenkeel-bench
+	@$(CARGO_TARGET_DIR)/release/evenkeel-bench $(ONLY)
 
 lint: ## Check format, lints, contracts and, with cargo-deny, dependencies
 	cargo fmt --all --check
