@@ -7,7 +7,7 @@ BUILD := cargo build --workspace --bins
 DEV := $(CARGO_TARGET_DIR)/debug/evenkeel-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up down restart status demo test fault bench lint cluster-up cluster-down
+.PHONY: help up down restart status demo test fault soak bench lint cluster-up cluster-down
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ test: ## Run every test, on a real cluster that is ended afterwards
 fault: ## Kill and pause the services around every effect they have; ONLY=executor.create for some of it
 	@$(BUILD)
 	@$(CARGO_TARGET_DIR)/debug/evenkeel-fault $(ONLY)
+
+soak: ## Run many executions for MINUTES=10 while services are killed and paused, and see whether anything grows
+	@$(BUILD)
+	@$(CARGO_TARGET_DIR)/debug/evenkeel-soak $(MINUTES)
 
 bench: ## Measure what the services cost and how fast they are; ONLY=scale for some of it
 	@cargo build --release --bins $(addprefix --package evenkeel-,audit executor controller test-bench)

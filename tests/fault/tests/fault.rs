@@ -4,17 +4,22 @@
 
 use evenkeel_test_fault::{
     cluster,
-    fault::{Action, Fault},
+    fault::{Action, Fault, Place},
     schedule::Schedule,
     seed, table,
     verdict::Verdict,
 };
 
-/// Killed before and after every effect, and replaced while it stands still just after each.
+/// Killed before and after every effect, replaced while it stands still just after each, and, of what
+/// needs two replicas of the controller, a sample: a leader is waited for until its Lease runs out.
 fn matters_most(fault: &Fault) -> bool {
+    let is_sample =
+        matches!(fault.place, Place::Point { effect: "start" | "status" | "delete", time: 1, .. })
+            || matches!(fault.place, Place::Anywhere(_));
     match fault.action {
         Action::Kill => true,
         Action::Takeover | Action::Rival | Action::Release => fault.is_after(),
+        Action::Failover | Action::Both => is_sample && (fault.is_after() || fault.failpoint().is_empty()),
         Action::Pause => false,
     }
 }
