@@ -153,7 +153,7 @@ fn when_open(why: &str) -> &'static str {
         reason::COOLDOWN_ACTIVE | reason::EXPONENTIAL_BACKOFF => "it starts by itself at that time",
         reason::PREVIOUS_EXECUTION_FAILED => {
             "nothing by itself: somebody has to look at the target and clear the execution that failed; then it \
-             starts at once"
+             starts as soon as the target has rested"
         }
         _ => "it is tried again and again, and goes on by itself",
     }
