@@ -55,8 +55,8 @@ lint: ## Check format, lints, contracts and, with cargo-deny, dependencies
 	cargo test --quiet --package evenkeel-test-contract --test contract protocol
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: dependencies were not checked"; fi
 
-cluster-up: ## Start a real Kubernetes on this machine and leave it running
-	@$(CLUSTER) up
+cluster-up: ## Start a real Kubernetes on this machine and leave it running; TEKTON=1 adds Tekton and a registry
+	@$(CLUSTER) up $(if $(TEKTON),--tekton)
 
 cluster-down: ## End that Kubernetes and remove all it left
 	@$(CLUSTER) down

@@ -58,7 +58,8 @@ pub(crate) fn start(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn image(name: &str, program: &Path, command: &str) -> Image {
+/// An image of the demo program.
+pub(crate) fn image(name: &str, program: &Path, command: &str) -> Image {
     Image::new(name).program("/demo", program).entrypoint(["/demo", command]).user("65532:65532")
 }
 

@@ -187,10 +187,12 @@ fn apiserver(plan: &Plan) -> Vec<String> {
         "--allow-privileged=true".into(),
         "--profiling=false".into(),
     ];
-    if plan.tier == Tier::ControlPlane {
+    args.push(match plan.tier {
         // The reconciler of endpoints refuses a loopback address, and no pod would use it.
-        args.push("--endpoint-reconciler-type=none".into());
-    }
+        Tier::ControlPlane => "--endpoint-reconciler-type=none".into(),
+        // Nobody forwards the addresses of Services, so webhooks are called in their pods.
+        Tier::Node => "--enable-aggregator-routing=true".into(),
+    });
     args
 }
 

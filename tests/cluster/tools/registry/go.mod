@@ -1,0 +1,3 @@
+module evenkeel.dev/tests/cluster/tools/registry
+
+go 1.26
