@@ -72,6 +72,10 @@ pub(crate) trait Engine: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// What it can do.
     fn capabilities(&self) -> &'static [EngineCapability];
+    /// Why it cannot run workflows now, as last seen; none when it can.
+    fn unavailable(&self) -> Option<String> {
+        None
+    }
     /// Checks, without effect, that what the run needs is there.
     async fn check(&self, attempt: &Attempt) -> Result<()>;
     /// Looks for a run under this name, uncached.
@@ -125,9 +129,20 @@ impl Engines {
         let found =
             (0..self.count()).map(|index| (index, self.at(index))).find(|(_, one)| one.name() == name);
         found.ok_or_else(|| {
-            let available: Vec<&str> = self.iter().map(|engine| engine.name()).collect();
+            let usable = self.iter().filter(|engine| engine.unavailable().is_none());
+            let available: Vec<&str> = usable.map(|engine| engine.name()).collect();
             Error::UnknownEngine { engine: name.to_owned(), available: available.join(", ") }
         })
+    }
+
+    /// Looks in every engine for the run of this attempt on a target.
+    pub(crate) async fn owned(&self, run: &str, uid: &str) -> Result<Option<(u8, Found)>> {
+        for index in 0..self.count() {
+            if let Some(found) = self.at(index).look(run).await?.filter(|found| found.owner.uid == uid) {
+                return Ok(Some((index, found)));
+            }
+        }
+        Ok(None)
     }
 
     /// Looks in every engine for the run on a target.

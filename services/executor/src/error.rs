@@ -30,6 +30,14 @@ pub enum Error {
         /// What there is.
         available: String,
     },
+    /// The engine exists, but what it needs in the cluster does not.
+    #[error("engine '{engine}' cannot run workflows here: {why}")]
+    EngineUnavailable {
+        /// What was asked for.
+        engine: &'static str,
+        /// What is missing, and what to do.
+        why: String,
+    },
     /// Another attempt holds the target.
     #[error("target is held by {}, whose run is {run}; it is free again once that is released", .holder.path())]
     Busy {
@@ -116,7 +124,9 @@ pub enum Refusal {
 impl Coded for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Invalid { .. } | Self::UnknownEngine { .. } => Class::Invalid,
+            Self::Invalid { .. } | Self::UnknownEngine { .. } | Self::EngineUnavailable { .. } => {
+                Class::Invalid
+            }
             Self::Busy { .. }
             | Self::Vanished
             | Self::DependencyMissing(_)
@@ -132,7 +142,7 @@ impl Coded for Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::Invalid { reason, .. } => reason,
-            Self::UnknownEngine { .. } => "UNKNOWN_ENGINE",
+            Self::UnknownEngine { .. } | Self::EngineUnavailable { .. } => "UNKNOWN_ENGINE",
             Self::Busy { .. } => "TARGET_BUSY",
             Self::TokenMoved { .. } => "TOKEN_MOVED",
             Self::Vanished => "RUN_VANISHED",
@@ -155,6 +165,7 @@ impl Coded for Error {
             Self::UnknownEngine { engine, available } => {
                 HashMap::from([("engine".into(), engine.clone()), ("available".into(), available.clone())])
             }
+            Self::EngineUnavailable { engine, .. } => one("engine", engine),
             Self::Busy { holder: OwnerName(owner), run } => HashMap::from([
                 ("holder_namespace".into(), owner.namespace.clone()),
                 ("holder_name".into(), owner.name.clone()),

@@ -11,6 +11,7 @@ use crate::{
     attempt::Owner,
     engine::{Found, Removal},
     error::{Error, Result},
+    marks::wire_time,
     metrics::Metrics,
     parse, release,
     runs::{Cursor, Runs},
@@ -39,8 +40,8 @@ impl Service {
     fn list_engines(&self) -> proto::ListEnginesResponse {
         let engines = self.starter.engines.iter().map(|engine| proto::Engine {
             name: engine.name().to_owned(),
-            available: true,
-            unavailable_reason: String::new(),
+            available: engine.unavailable().is_none(),
+            unavailable_reason: engine.unavailable().unwrap_or_default(),
             capabilities: engine.capabilities().iter().map(|&capability| capability.into()).collect(),
         });
         proto::ListEnginesResponse { engines: engines.collect() }
@@ -87,19 +88,15 @@ impl Service {
         if let Some(facts) = self.runs.current(&run).await.filter(is_current) {
             return Ok(facts);
         }
-        self.owned(owner, &run).await?.map(|(_, found)| self.best_facts(found)).ok_or(Error::NotFound)
-    }
-
-    /// The run of this owner, uncached.
-    async fn owned(&self, owner: &Owner, run: &str) -> Result<Option<(u8, Found)>> {
-        let found = self.starter.engines.look(run).await?;
-        Ok(found.filter(|(_, found)| found.owner.uid == owner.uid))
+        let found = self.starter.engines.owned(&run, &owner.uid).await?;
+        found.map(|(_, found)| self.best_facts(found)).ok_or(Error::NotFound)
     }
 
     async fn cancel(&self, owner: &Owner, target: &Target, reason: &str) -> Result<Option<proto::Execution>> {
         let run = target.run_name();
-        let Some((engine, found)) = self.owned(owner, &run).await? else { return Ok(None) };
-        let engine = self.starter.engines.at(engine);
+        let engines = &self.starter.engines;
+        let Some((engine, found)) = engines.owned(&run, &owner.uid).await? else { return Ok(None) };
+        let engine = engines.at(engine);
         failpoint::hit("executor.cancel.before");
         match found.stage {
             Stage::Done => {}
@@ -110,7 +107,7 @@ impl Service {
             }
         }
         failpoint::hit("executor.cancel.after");
-        Ok(self.owned(owner, &run).await?.map(|(_, found)| self.best_facts(found)))
+        Ok(engines.owned(&run, &owner.uid).await?.map(|(_, found)| self.best_facts(found)))
     }
 
     async fn release(&self, owner: &Owner, target: &Target) -> Result<proto::ReleaseState> {
@@ -218,10 +215,6 @@ fn item(
     cursor: Cursor,
 ) -> proto::WatchExecutionsResponse {
     proto::WatchExecutionsResponse { event: Some(event), resume_token: runs.token(cursor) }
-}
-
-fn wire_time(time: jiff::Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }
 
 fn outcome<T>(result: &Result<T>) -> &'static str {
