@@ -62,6 +62,10 @@ pub enum Error {
     )]
     TektonNeedsNode(Option<String>),
 
+    /// The cluster was started by an earlier version of this crate.
+    #[error("cluster {0} was started by an earlier version, which had no Tekton: end it and start it again")]
+    TooOld(String),
+
     /// Tekton was installed and does not work.
     #[error("Tekton is not ready: {why}\n{pods}")]
     Tekton {

@@ -10,9 +10,10 @@ use std::{
 use crate::{
     cluster::Cluster,
     containerd::{self, DEMO_IMAGE},
+    control_plane,
     error::{Doing, Error, Result},
     image::Image,
-    instance::Instance,
+    instance::{Component, Instance},
     packages, process,
     progress::Progress,
     tier::{self, Tier},
@@ -66,7 +67,11 @@ impl Cluster {
         if self.has_tekton() {
             return self.wait_webhook();
         }
-        let progress = Progress::new(true, Duration::from_secs(30));
+        let server = self.instance.running(Component::ApiServer)?.program;
+        if !server.args.iter().any(|argument| argument == control_plane::WEBHOOKS_IN_PODS) {
+            return Err(Error::TooOld(self.name().into()));
+        }
+        let progress = Progress::new(true, Duration::from_secs(20));
         let demo = tools::ensure(&[Tool::Demo])?;
         let demo = containerd::image(DEMO_IMAGE, demo.path(Tool::Demo)?, "workflow");
         self.registry()?.push_image(DEMO_STEP, &demo)?;
