@@ -33,11 +33,12 @@ const fn maybe(reason: Reason) -> Cause {
 /// The meaning of the cause seen on a task; none when it has none that is known.
 pub(super) fn of(task: &FailedTask) -> Option<Cause> {
     Some(match task.cause.as_str() {
-        "OOMKilled" | "StepOOM" => maybe(Reason::OomKilled),
+        "OOMKilled" | "StepOOM" | "SidecarOOM" | "InitContainerOOM" => maybe(Reason::OomKilled),
         "DeadlineExceeded" | "TaskRunTimeout" | "TimeoutExceeded" => maybe(Reason::DeadlineExceeded),
         "Error" | "TaskFailed" | "Cancelled" => maybe(Reason::TaskFailed),
         // Its place was taken from it, perhaps in the middle of its work.
         "Evicted"
+        | "PodEvicted"
         | "Preempting"
         | "PreemptionByScheduler"
         | "EvictionByEvictionAPI"
@@ -66,7 +67,10 @@ pub(super) fn of(task: &FailedTask) -> Option<Cause> {
         | "ServiceAccountNotFound"
         | "DependencyMissing"
         | "TaskRunResolutionFailed"
-        | "TaskRunValidationFailed" => never(Reason::ConfigurationError),
+        | "TaskRunValidationFailed"
+        | "TaskValidationFailed"
+        | "InvalidParamValue"
+        | "ResourceVerificationFailed" => never(Reason::ConfigurationError),
         // The node refused the pod.
         "QuotaExceeded" | "UnexpectedAdmissionError" | "NodeAffinity" => never(Reason::ResourceExhausted),
         refused if refused.starts_with("OutOf") => never(Reason::ResourceExhausted),

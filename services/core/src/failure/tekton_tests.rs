@@ -151,7 +151,10 @@ fn why_tekton_could_not_make_a_pod_is_read_word_by_word() {
     for (reason, expected) in [
         ("PodAdmissionFailed", Reason::Forbidden),
         ("StepOOM", Reason::OomKilled),
+        ("SidecarOOM", Reason::OomKilled),
         ("TimeoutExceeded", Reason::DeadlineExceeded),
+        ("PodEvicted", Reason::ResourceExhausted),
+        ("InvalidParamValue", Reason::ConfigurationError),
         ("TaskRunResolutionFailed", Reason::ConfigurationError),
         ("TaskRunValidationFailed", Reason::ConfigurationError),
         ("TaskRunCancelled", Reason::TaskFailed),

@@ -36,8 +36,7 @@ enum Change {
 /// Publishes facts for as long as it is polled. What is known survives in `seen`.
 pub(super) async fn publish(client: &Client, namespace: &str, seen: &mut Seen, runs: &Runs) {
     let labelled = watcher::Config::default().labels(EXECUTION_LABEL);
-    let pipeline_runs =
-        changes::<PipelineRun>(client, namespace, labelled.clone(), |run| Some(run.name_any()));
+    let pipeline_runs = changes::<PipelineRun>(client, namespace, labelled.clone(), own_name);
     let task_runs = changes::<TaskRun>(client, namespace, labelled, |task| {
         task.labels().get(PIPELINE_RUN_LABEL).cloned()
     });
@@ -141,6 +140,11 @@ impl Seen {
         runs.publish(facts);
         (!is_told_whole).then(|| Ending { run: name.to_owned(), uid })
     }
+}
+
+/// Name of a run. A pipeline may run another one, which inherits our marks and is no run of its own.
+fn own_name(run: &PipelineRun) -> Option<String> {
+    run.owner_references().is_empty().then(|| run.name_any())
 }
 
 #[cfg(test)]

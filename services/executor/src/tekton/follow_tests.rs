@@ -133,3 +133,13 @@ fn a_run_is_gone_only_when_it_was_deleted_or_a_complete_list_leaves_it_out() {
     assert_eq!((runs.count(), changes.last().unwrap().state()), (0, ExecutionState::Gone));
     assert!(seen.remembered.is_empty());
 }
+
+#[test]
+fn a_pipeline_inside_of_a_pipeline_is_no_run() {
+    let mut run: PipelineRun = serde_json::from_value(json!({"metadata": {"name": "wfe-1"}})).unwrap();
+    assert_eq!(own_name(&run).as_deref(), Some("wfe-1"));
+    let parent =
+        json!([{"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": "wfe-0", "uid": "p-0"}]);
+    run.metadata.owner_references = serde_json::from_value(parent).unwrap();
+    assert_eq!(own_name(&run), None);
+}

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     ENGINE, PENDING,
-    types::{PipelineRun, Step, TaskRun, ending, succeeded},
+    types::{PipelineRun, Step, TaskRun, Terminated, ending, succeeded},
 };
 use crate::{
     engine::Found,
@@ -22,8 +22,17 @@ const TASK_RUN: &str = "TaskRun";
 const IGNORED: &str = "FailureIgnored";
 /// What Tekton says of steps that failed and did not fail their task, or that were passed over.
 const NO_FAILURE: [&str; 2] = ["Continued", "Skipped"];
-/// What Tekton says of a step that it ended because its own timeout was over.
-const STEP_TIMEOUT: &str = "TimeoutExceeded";
+/// What Tekton says of a step that its entrypoint ended, since its own timeout was over or it was
+/// cancelled.
+const ENDED: [&str; 2] = ["TimeoutExceeded", "Cancelled"];
+/// Reason of a TaskRun whose pod has all its containers. Before that no step begins, since steps wait
+/// inside of their containers to be told to.
+const RUNNING: &str = "Running";
+/// Reasons of TaskRuns whose pod never got so far.
+const NEVER_RAN: [&str; 4] =
+    ["TaskRunImagePullFailed", "CreateContainerConfigError", "PodCreationFailed", "PodAdmissionFailed"];
+/// Reason of a TaskRun whose pod lost its place, and may not tell any more what it did.
+const EVICTED: &str = "PodEvicted";
 /// Reasons of containers that ended without having started.
 const NEVER_STARTED: [&str; 3] = ["StartError", "ContainerCannotRun", "ContainerStatusUnknown"];
 /// How many bytes of results are told.
@@ -86,13 +95,28 @@ pub(super) fn is_whole(run: &PipelineRun, tasks: &[&TaskRun]) -> bool {
             .all(|name| find(tasks, name).is_some_and(|task| ending(&task.status.conditions).is_some()))
 }
 
-/// Whether anything of the workflow began in this task. Steps wait for each other inside of their
-/// containers, so a container that runs is as good as a step.
+/// Whether anything of the workflow began in this task, in this try or an earlier one.
 pub(super) fn has_started(task: &TaskRun) -> bool {
-    task.status.steps.iter().any(|step| {
-        let exit = step.terminated.as_ref().filter(|exit| exit.started_at.is_some());
-        step.running.is_some() || exit.is_some_and(|exit| !NEVER_STARTED.contains(&exit.reason.as_str()))
-    })
+    let reason = reason(task);
+    let began = |step: &Step| match &step.terminated {
+        Some(exit) if exit.reason == reason => was_running(task, exit),
+        Some(exit) => !NEVER_STARTED.contains(&exit.reason.as_str()),
+        None => step.running.is_some() && reason == RUNNING,
+    };
+    !task.status.retries_status.is_empty()
+        || reason == EVICTED
+        || (!NEVER_RAN.contains(&reason) && task.status.steps.iter().any(began))
+}
+
+/// Whether a step that Tekton ended had a container that ran: of one that had none, the time of the
+/// TaskRun's creation is given as its start.
+fn was_running(task: &TaskRun, exit: &Terminated) -> bool {
+    let created = task.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    exit.started_at.as_ref().is_some_and(|time| Some(time.0) > created)
+}
+
+fn reason(task: &TaskRun) -> &str {
+    succeeded(&task.status.conditions).map_or("", |condition| condition.reason.as_str())
 }
 
 fn standing(run: &PipelineRun) -> (ExecutionState, String, String) {
@@ -134,12 +158,14 @@ fn failed_task(run: &PipelineRun, tasks: &[&TaskRun]) -> Option<FailedTask> {
         })
         .collect();
     let task = rules::failed_task(&children)?;
+    // Where Tekton ended the step, the code is Tekton's.
+    let is_of_tekton = ENDED.contains(&task.cause.as_str())
+        || find(tasks, &task.name).is_some_and(|failed| reason(failed) == task.cause);
     Some(FailedTask {
         index: i32::try_from(task.index).unwrap_or(i32::MAX),
         name: task.name,
         step: task.step,
-        // Where Tekton ended the step, the code is Tekton's.
-        exit_code: task.exit_code.filter(|_| !is_of_tekton(&task.cause)),
+        exit_code: task.exit_code.filter(|_| !is_of_tekton),
         cause: task.cause,
         message: task.message,
         // Tekton keeps its own notes where a container may leave its last words.
@@ -164,21 +190,13 @@ fn child(task: &TaskRun, name: &str) -> Child {
 fn step(step: &Step) -> rules::Step {
     let counts = !NO_FAILURE.contains(&step.termination_reason.as_str());
     let exit = step.terminated.as_ref().filter(|_| counts);
-    let reason = match step.termination_reason.as_str() {
-        STEP_TIMEOUT => STEP_TIMEOUT,
-        _ => exit.map_or("", |exit| exit.reason.as_str()),
-    };
+    let ended = ENDED.into_iter().find(|reason| *reason == step.termination_reason);
+    let reason = ended.unwrap_or_else(|| exit.map_or("", |exit| exit.reason.as_str()));
     rules::Step {
         name: step.name.clone(),
         exit_code: exit.map(|exit| exit.exit_code),
         reason: reason.to_owned(),
     }
-}
-
-/// Whether a step's cause is that Tekton ended it, as it does with all steps of a task that was
-/// cancelled or took too long.
-fn is_of_tekton(cause: &str) -> bool {
-    cause == STEP_TIMEOUT || cause.starts_with(TASK_RUN)
 }
 
 /// The results of a pipeline, as an appendix to its message. Of a run that was given Secrets only the

@@ -46,7 +46,7 @@ fn run_of(status: &str, reason: &str, names: &[&str]) -> PipelineRun {
 
 fn task(name: &str, status: &str, reason: &str, steps: Value) -> TaskRun {
     serde_json::from_value(json!({
-        "metadata": {"name": name},
+        "metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"},
         "status": {"conditions": condition(status, reason, "why"), "steps": steps},
     }))
     .unwrap()
@@ -59,9 +59,14 @@ fn exit(name: &str, code: i32, reason: &str, termination: &str) -> Value {
     })
 }
 
-/// A step that Tekton ended before its container had begun.
-fn unbegun(name: &str, reason: &str) -> Value {
-    json!({"name": name, "terminated": {"exitCode": 1, "reason": reason, "finishedAt": "2026-01-01T00:00:09Z"}})
+/// A step that Tekton ended, for this reason of its TaskRun.
+fn ended(name: &str, reason: &str, had_begun: bool) -> Value {
+    let mut step = exit(name, 1, reason, reason);
+    if !had_begun {
+        // As it is: the creation of the TaskRun.
+        step["terminated"]["startedAt"] = json!("2026-01-01T00:00:00Z");
+    }
+    step
 }
 
 fn failure(facts: &Execution) -> (i32, &str, &str, Option<i32>, &str) {
@@ -198,8 +203,8 @@ fn a_task_that_succeeded_after_retries_or_whose_failure_is_ignored_has_not_faile
 
 #[test]
 fn the_code_of_a_step_that_tekton_ended_is_not_the_workflows() {
-    let cut = exit("s", 1, "TaskRunTimeout", "");
-    let slow = task("a", "False", "TaskRunTimeout", json!([cut, unbegun("t", "TaskRunTimeout")]));
+    let steps = ["s", "t"].map(|name| ended(name, "TaskRunTimeout", true));
+    let slow = task("a", "False", "TaskRunTimeout", json!(steps));
     let late = facts(&run_of("False", "Failed", &["a"]), &[&slow]);
     assert_eq!(failure(&late), (0, "a", "s", None, "TaskRunTimeout"));
     let step = task("a", "False", "StepFailed", json!([exit("s", 1, "Error", "TimeoutExceeded")]));
@@ -208,20 +213,27 @@ fn the_code_of_a_step_that_tekton_ended_is_not_the_workflows() {
 }
 
 #[test]
-fn a_workflow_has_started_once_one_of_its_steps_has() {
-    let started = |steps: Value| {
-        let task = task("a", "Unknown", "Running", steps);
-        facts(&run_of("Unknown", "Running", &["a"]), &[&task]).workflow_started
-    };
-    assert!(started(json!([{"name": "s", "running": {}}])));
-    assert!(started(json!([exit("s", 0, "Completed", "")])));
-    for never in [
-        json!([]),
-        json!([{"name": "s", "waiting": {"reason": "PodInitializing"}}]),
-        json!([unbegun("s", "TaskRunImagePullFailed")]),
-        json!([exit("s", 128, "StartError", "StartError")]),
+fn a_workflow_has_started_once_one_of_its_steps_may_have() {
+    let running = json!({"name": "s", "running": {"startedAt": "2026-01-01T00:00:01Z"}});
+    let waiting = json!({"name": "t", "waiting": {"reason": "ImagePullBackOff"}});
+    for (status, reason, steps, expected) in [
+        ("Unknown", "Running", json!([running]), true),
+        ("Unknown", "Pending", json!([running, waiting]), false),
+        ("Unknown", "PullImageFailed", json!([running, waiting]), false),
+        ("Unknown", "Running", json!([exit("s", 0, "Completed", "Completed")]), true),
+        ("False", "StepFailed", json!([exit("s", 128, "StartError", "")]), false),
+        ("False", "TaskRunTimeout", json!([ended("s", "TaskRunTimeout", true)]), true),
+        ("False", "TaskRunTimeout", json!([ended("s", "TaskRunTimeout", false)]), false),
+        ("False", "TaskRunImagePullFailed", json!([ended("s", "TaskRunImagePullFailed", true)]), false),
+        ("False", "PodEvicted", json!([]), true),
+        ("Unknown", "Pending", json!([]), false),
     ] {
-        assert!(!started(never.clone()), "{never}");
+        let mut task = task("a", status, reason, steps);
+        assert_eq!(has_started(&task), expected, "{task:?}");
+        task.status.retries_status.push(json!({}));
+        assert!(has_started(&task), "an earlier try may have");
+        let facts = facts(&run_of(status, reason, &["a"]), &[&task]);
+        assert!(facts.workflow_started);
     }
 }
 

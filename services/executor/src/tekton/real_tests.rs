@@ -41,7 +41,7 @@ fn told(run_says: (&str, &str, &str), task_says: Option<(&str, &str, &str, Value
     }));
     let task = task_says.map(|(status, reason, message, steps)| -> TaskRun {
         serde_json::from_value(json!({
-            "metadata": {"name": "a"},
+            "metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z"},
             "status": {"conditions": condition(status, reason, message), "steps": steps},
         }))
         .unwrap()
@@ -112,7 +112,7 @@ fn what_a_real_tekton_says_of_tasks_that_failed_is_judged_by_the_task() {
         (
             "TaskRunTimeout",
             "TaskRun \"x-a\" failed to finish within \"6s\"",
-            exit("s", 1, "TaskRunTimeout", ""),
+            ended("s", "TaskRunTimeout", true),
             DeadlineExceeded,
             None,
             true,
@@ -121,7 +121,7 @@ fn what_a_real_tekton_says_of_tasks_that_failed_is_judged_by_the_task() {
         (
             "TaskRunImagePullFailed",
             pull,
-            unbegun("s", "TaskRunImagePullFailed"),
+            ended("s", "TaskRunImagePullFailed", false),
             ImagePullBackOff,
             None,
             false,
@@ -143,7 +143,7 @@ fn what_a_real_tekton_says_of_tasks_that_failed_is_judged_by_the_task() {
 fn what_a_real_tekton_says_of_runs_that_were_ended_is_judged_by_the_run() {
     use Reason::{DeadlineExceeded, TaskFailed};
     let cut =
-        |why: &str| Some(("False", "TaskRunCancelled", "was cancelled", json!([exit("s", 1, why, "")])));
+        |why: &str| Some(("False", "TaskRunCancelled", "was cancelled", json!([ended("s", why, true)])));
     let late = "PipelineRun \"prtimeout\" failed to finish within \"8s\"";
     let called_off = "PipelineRun \"cancelled\" was cancelled";
     for (reason, message, task, expected) in [

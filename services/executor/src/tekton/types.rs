@@ -98,10 +98,12 @@ impl TaskRun {
 
 /// How far a task got.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct TaskStatus {
     pub(super) conditions: Vec<Condition>,
     pub(super) steps: Vec<Step>,
+    /// What earlier tries came to.
+    pub(super) retries_status: Vec<serde_json::Value>,
 }
 
 /// A step of a task, in one container.
@@ -121,7 +123,6 @@ pub(super) struct Step {
 pub(super) struct Terminated {
     pub(super) exit_code: i32,
     pub(super) reason: String,
-    /// Absent when Tekton ended the task before the container had begun.
     pub(super) started_at: Option<Time>,
 }
 
