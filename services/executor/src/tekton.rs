@@ -86,7 +86,7 @@ impl TektonEngine {
                         return;
                     }
                 }
-                Err(error) => tracing::debug!("could not ask whether Tekton is there: {error}"),
+                Err(error) => tracing::warn!("could not ask whether Tekton is there: {error}"),
             }
             tokio::time::sleep(ASK_EVERY).await;
         }

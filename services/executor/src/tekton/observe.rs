@@ -80,11 +80,17 @@ pub(super) fn facts(run: &PipelineRun, tasks: &[&TaskRun]) -> Execution {
         total_tasks: i32::try_from(status.child_references.len()).unwrap_or(i32::MAX),
         completed_tasks: i32::try_from(completed).unwrap_or(i32::MAX),
         failed_task: failed.then(|| failed_task(run, tasks)).flatten(),
-        workflow_started: tasks.iter().any(|task| has_started(task))
-            // What a task did that cannot be read any more is not known.
-            || (ending.is_some() && task_runs(run).any(|name| find(tasks, name).is_none())),
+        workflow_started: tasks.iter().any(|task| has_started(task)) || has_unknown_child(run, tasks),
         ..marks::facts(&run.metadata, ENGINE)
     }
+}
+
+/// Whether it is not known what some child did: one of another kind, or one that is not there any more
+/// when the run has ended.
+fn has_unknown_child(run: &PipelineRun, tasks: &[&TaskRun]) -> bool {
+    let has_ended = ending(&run.status.conditions).is_some();
+    run.status.child_references.iter().any(|child| child.kind != TASK_RUN)
+        || (has_ended && task_runs(run).any(|name| find(tasks, name).is_none()))
 }
 
 /// Whether all is known that belongs to the end of this run. Tekton says that a run has ended when it

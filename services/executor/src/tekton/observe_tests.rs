@@ -242,6 +242,8 @@ fn of_tasks_that_cannot_be_read_any_more_it_cannot_be_told_that_they_did_nothing
     assert!(!facts(&run_of("Unknown", "Running", &["a"]), &[]).workflow_started, "it may only be late");
     assert!(facts(&run_of("False", "Failed", &["a"]), &[]).workflow_started);
     assert!(!facts(&run_of("False", "CouldntGetPipeline", &[]), &[]).workflow_started, "there was none");
+    let custom = run(json!({"childReferences": references(&[("CustomRun", "a")])}));
+    assert!(facts(&custom, &[]).workflow_started, "what it does is not known here");
 }
 
 #[test]
