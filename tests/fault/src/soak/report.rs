@@ -92,6 +92,13 @@ impl Report {
         (0..4).filter_map(|which| Course::of(which, &self.samples, self.parts.calm))
     }
 
+    /// The fullest sample from before anything was struck: not every watch is open from the first
+    /// moment.
+    fn before(&self) -> Option<&Sample> {
+        let before = self.samples.iter().filter(|sample| sample.at < self.parts.harm);
+        before.max_by_key(|sample| sample.watch_count())
+    }
+
     /// Everything that is not as it must be.
     pub(super) fn problems(&self) -> Vec<String> {
         let judged = self.endings.iter().zip(&self.verdicts).filter(|(_, verdict)| !verdict.is_good());
@@ -99,7 +106,7 @@ impl Report {
             judged.map(|(ending, verdict)| format!("{}: {verdict}", ending.name)).collect();
         let twice = self.locks.iter().filter(|(_, count)| **count != 1);
         problems.extend(twice.map(|(target, count)| format!("{count} Leases remember {target}")));
-        let (Some(first), Some(last)) = (self.samples.first(), self.samples.last()) else {
+        let (Some(first), Some(last)) = (self.before(), self.samples.last()) else {
             problems.push("nothing was sampled".to_owned());
             return problems;
         };
@@ -155,7 +162,7 @@ impl Report {
     }
 
     fn show_leftovers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Some(first), Some(last)) = (self.samples.first(), self.samples.last()) else { return Ok(()) };
+        let (Some(first), Some(last)) = (self.before(), self.samples.last()) else { return Ok(()) };
         let lag = |which: usize| {
             let some = &self.lags[which];
             let at = |part: usize| some.get((some.len() * part / 100).min(some.len().saturating_sub(1)));
@@ -192,5 +199,40 @@ impl fmt::Display for Report {
             writeln!(f, "NOT AS IT MUST BE: {problem}")?;
         }
         if problems.is_empty() { write!(f, "all as it must be") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Samples of one process, a minute apart, with this much memory in MiB; the first belongs to
+    /// another process.
+    fn samples(memory: &[u64]) -> Vec<Sample> {
+        let sample = |(nth, mib): (usize, &u64)| Sample {
+            at: Duration::from_secs(60 * nth as u64),
+            processes: vec![(
+                "controller",
+                Some(Usage { pid: i32::from(nth > 0), memory: mib << 20, files: 20 }),
+            )],
+            watches: BTreeMap::new(),
+            executions: 0,
+            jobs: 0,
+            pods: 0,
+            locks: 0,
+            held: 0,
+            leaders: 1,
+        };
+        memory.iter().enumerate().map(sample).collect()
+    }
+
+    #[test]
+    fn a_process_that_takes_more_and_more_is_told_from_one_that_does_not() {
+        let course = |memory: &[u64]| Course::of(0, &samples(memory), Duration::ZERO).unwrap();
+        let (steady, leaks) = (course(&[90, 30, 31, 30, 32, 31, 31]), course(&[1, 10, 20, 30, 40, 50, 60]));
+        assert!(!steady.grows() && leaks.grows());
+        assert!((leaks.slope - 10.0 * 1024.0).abs() < 1.0, "{}", leaks.slope);
+        assert!((steady.peak - 90.0).abs() < 0.1, "the peak is that of all of them");
+        assert!((steady.first.mib() - 30.0).abs() < 0.1, "and the course that of the last one");
     }
 }

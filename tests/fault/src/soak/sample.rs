@@ -10,7 +10,7 @@ use super::scene::Scene;
 
 const MIB: f64 = 1024.0 * 1024.0;
 /// What the services watch, and this program beside them.
-const WATCHED: [&str; 6] = ["workflowexecutions", "remediationworkflows", "jobs", "pods", "events", "leases"];
+const WATCHED: [&str; 5] = ["workflowexecutions", "remediationworkflows", "jobs", "pods", "events"];
 
 /// What one process takes.
 #[derive(Clone, Copy, Debug)]
@@ -124,13 +124,18 @@ impl Sample {
     }
 }
 
-/// The watches that the API server serves in namespaces, of what the services watch.
+/// The watches that the API server serves just now.
 async fn watches(client: &Client) -> anyhow::Result<BTreeMap<String, u64>> {
     // A list without parameters asks for the path as it is.
     let request = Request::new("/metrics").list(&ListParams::default())?;
     let text = client.request_text(request).await.context("ask the API server for its metrics")?;
+    Ok(read_watches(&text))
+}
+
+/// Those in namespaces among them, of what the services watch.
+fn read_watches(metrics: &str) -> BTreeMap<String, u64> {
     let mut watches = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with("apiserver_longrunning_requests{")) {
+    for line in metrics.lines().filter(|line| line.starts_with("apiserver_longrunning_requests{")) {
         let Some((labels, value)) = line.rsplit_once(' ') else { continue };
         let is_ours = labels.contains("verb=\"WATCH\"") && labels.contains("scope=\"namespace\"");
         let resource = WATCHED.into_iter().find(|name| labels.contains(&format!("resource=\"{name}\"")));
@@ -138,5 +143,31 @@ async fn watches(client: &Client) -> anyhow::Result<BTreeMap<String, u64>> {
             *watches.entry(resource.to_owned()).or_default() += count;
         }
     }
-    Ok(watches)
+    watches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watches_of_others_are_not_counted() {
+        let line = |scope: &str, verb: &str, resource: &str, version: &str, value: u32| {
+            let labels = format!(
+                r#"component="apiserver",group="",resource="{resource}",scope="{scope}",subresource="",verb="{verb}",version="{version}""#
+            );
+            format!("apiserver_longrunning_requests{{{labels}}} {value}\n")
+        };
+        let text = [
+            "# TYPE apiserver_longrunning_requests gauge\n".to_owned(),
+            line("namespace", "WATCH", "jobs", "v1", 2),
+            line("namespace", "WATCH", "events", "v1", 1),
+            line("namespace", "WATCH", "events", "v1beta1", 3),
+            line("cluster", "WATCH", "jobs", "v1", 4),
+            line("namespace", "CONNECT", "pods", "v1", 5),
+            line("namespace", "WATCH", "configmaps", "v1", 6),
+        ];
+        let expected = [("events".to_owned(), 4), ("jobs".to_owned(), 2)];
+        assert_eq!(read_watches(&text.concat()), BTreeMap::from(expected));
+    }
 }
