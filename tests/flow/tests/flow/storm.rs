@@ -54,6 +54,8 @@ impl Storm {
     /// With a proxy before the API server of the controller and another before that of the executor.
     async fn begin(options: Options) -> Self {
         let options = options.proxied(Service::Controller).proxied(Service::Executor);
+        // A node that is busy may be slow to start a pod, which is none of the faults here.
+        let options = options.setting("EVENKEEL_STUCK_GRACE", "1m");
         let stage = Stage::start(options).await;
         let launches = stage.launches().await.unwrap();
         Self { stage, launches }
