@@ -8,7 +8,6 @@ use kube::{Client, api::ListParams, core::Request};
 
 use super::scene::Scene;
 
-const MIB: f64 = 1024.0 * 1024.0;
 /// What the services watch, and this program beside them.
 const WATCHED: [&str; 5] = ["workflowexecutions", "remediationworkflows", "jobs", "pods", "events"];
 
@@ -16,8 +15,10 @@ const WATCHED: [&str; 5] = ["workflowexecutions", "remediationworkflows", "jobs"
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Usage {
     pub(super) pid: i32,
-    /// Resident, in bytes.
-    pub(super) memory: u64,
+    /// All that is resident, in KiB.
+    pub(super) resident: u32,
+    /// What is the process's own of it, in KiB: without the program and other files.
+    pub(super) own: u32,
     /// Open file descriptors.
     pub(super) files: usize,
 }
@@ -26,16 +27,25 @@ impl Usage {
     /// None while it does not run.
     fn of(process: &ServiceProcess) -> Option<Self> {
         let pid = process.pid()?;
-        let memory = process.resident_memory().ok()?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let files = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
-        Some(Self { pid, memory, files })
+        Some(Self { pid, resident: kib(&status, "VmRSS:")?, own: kib(&status, "RssAnon:")?, files })
     }
 
-    /// Resident memory in MiB.
-    #[expect(clippy::cast_precision_loss, reason = "it is shown with one place")]
-    pub(super) fn mib(&self) -> f64 {
-        self.memory as f64 / MIB
+    /// All that is resident, in MiB.
+    pub(super) fn resident_mib(&self) -> f64 {
+        f64::from(self.resident) / 1024.0
     }
+
+    /// What is its own, in MiB.
+    pub(super) fn own_mib(&self) -> f64 {
+        f64::from(self.own) / 1024.0
+    }
+}
+
+fn kib(status: &str, name: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// What there is at one moment.
@@ -83,7 +93,7 @@ impl Sample {
 
     pub(super) fn heading() -> String {
         format!(
-            "{:>6} {:>5} {:>5} {:>5} {:>6} {:>8}   MiB and files of {:<9} {:<14} {:<14} {:<14}",
+            "{:>6} {:>5} {:>5} {:>5} {:>6} {:>8}   MiB (own), files of {:<15} {:<15} {:<15} {:<15}",
             "TIME",
             "WFES",
             "JOBS",
@@ -103,7 +113,7 @@ impl Sample {
         let seconds = self.at.as_secs();
         let locks = format!("{held}/{locks}");
         let mut line = format!(
-            "{:>3}:{:02} {executions:>5} {jobs:>5} {pods:>5} {locks:>6} {:>8}   {:<16}",
+            "{:>3}:{:02} {executions:>5} {jobs:>5} {pods:>5} {locks:>6} {:>8}   {:<19}",
             seconds / 60,
             seconds % 60,
             self.watch_count(),
@@ -115,10 +125,11 @@ impl Sample {
                 || "away".to_owned(),
                 |now| {
                     let is_new = earlier.is_some_and(|earlier| earlier.pid != now.pid);
-                    format!("{:.1} / {}{}", now.mib(), now.files, if is_new { " *" } else { "" })
+                    let mark = if is_new { "*" } else { "" };
+                    format!("{:.0} ({:.1}), {}{mark}", now.resident_mib(), now.own_mib(), now.files)
                 },
             );
-            let _ = write!(line, " {text:<14}");
+            let _ = write!(line, " {text:<15}");
         }
         line
     }
