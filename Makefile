@@ -39,7 +39,7 @@ test: ## Run every test, on a real cluster that is ended afterwards
 
 fault: ## Kill and pause the services around every effect they have; ONLY=executor.create for some of it
 	@$(BUILD)
-	@$(CARGO_TARGET_DIR)/debug/evenkeel-fault $(ONLY)
+	@$(CARGO_TARGET_DIR)/debug/evenkeel-fault "$(ONLY)"
 
 soak: ## Run many executions for MINUTES=10 while services are killed and paused, and see whether anything grows
 	@$(BUILD)

@@ -221,7 +221,9 @@ impl Elector {
         let is_first = std::mem::take(&mut self.is_first);
         let Some(found) = found else {
             let held = Held::new(self.timing.lease, 0);
+            failpoint::hit("controller.lease.create.before");
             let created = self.api.create(&PostParams::default(), &held.lease(&self.name, &self.me)).await;
+            failpoint::hit("controller.lease.create.after");
             return self.written(held, created);
         };
         let now = Instant::now();

@@ -21,6 +21,9 @@ struct Cli {
     /// How many executions to measure throughput, memory and requests with.
     #[arg(long, default_value_t = 1000)]
     executions: usize,
+    /// How many executions run in the section `active`, one number after the other.
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1000])]
+    active: Vec<usize>,
     /// How many finished executions there are in the section `scale`.
     #[arg(long, env = "EVENKEEL_BENCH_OBJECTS", default_value_t = 50_000)]
     objects: usize,
@@ -84,7 +87,7 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         for site in [&services, &raw] {
             warm_up(site).await?;
         }
-        tables.add(active::measure(&services, &raw).await?);
+        tables.add(active::measure(&services, &raw, &cli.active).await?);
     }
     if cli.wants(Section::Scale) {
         scale::measure(&ground, cli.objects, cli.running, |table| tables.add(table)).await?;

@@ -25,7 +25,7 @@ const REST: Duration = Duration::from_secs(15);
 /// Before that, so that what was done before is told to the end.
 const QUIET: Duration = Duration::from_secs(5);
 const LIMIT: Duration = Duration::from_secs(120);
-const HOLD_LIMIT: Duration = Duration::from_secs(300);
+const HOLD_LIMIT: Duration = Duration::from_secs(600);
 
 /// What became of the load.
 pub struct Probe {

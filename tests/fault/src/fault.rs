@@ -57,6 +57,8 @@ pub enum Place {
 
 /// The effect that only an execution which is cancelled has.
 pub(crate) const CANCEL: &str = "cancel";
+/// The making of the leader's Lease, which only the first controller of a namespace does.
+pub(crate) const CREATE_LEASE: &str = "lease.create";
 /// The taking of the leader's Lease, which a controller does before it can do anything else.
 pub(crate) const ACQUIRE: &str = "lease.acquire";
 /// The giving up of that Lease, which a leader does when it is asked to end.
@@ -75,7 +77,12 @@ impl Fault {
 
     /// Whether it comes before the controller can do anything else, being ready included.
     pub fn is_at_once(&self) -> bool {
-        self.is_at(ACQUIRE)
+        self.is_at(ACQUIRE) || self.is_first_of_all()
+    }
+
+    /// Whether there must not have been a leader before.
+    pub fn is_first_of_all(&self) -> bool {
+        self.is_at(CREATE_LEASE)
     }
 
     /// Whether it comes only when the service is asked to end.

@@ -3,7 +3,7 @@
 use evenkeel_test_kit::Service;
 
 use crate::{
-    fault::{ACQUIRE, Action, CANCEL, Fault, GIVE_UP, Place},
+    fault::{ACQUIRE, Action, CANCEL, CREATE_LEASE, Fault, GIVE_UP, Place},
     story::Story,
 };
 
@@ -31,7 +31,7 @@ const USUAL: [Effect; 15] = [
 ];
 
 /// The effects that other executions have.
-const OTHER: [Effect; 14] = [
+const OTHER: [Effect; 15] = [
     (Service::Controller, CANCEL, &[1], Story::Cancelled),
     (Service::Executor, CANCEL, &[1], Story::Cancelled),
     // The fence: nothing of an execution that failed before it began may start afterwards.
@@ -44,6 +44,7 @@ const OTHER: [Effect; 14] = [
     (Service::Audit, "commit", &[1], Story::Cleared),
     (Service::Controller, "delete", &[1], Story::Kept),
     (Service::Controller, "finalizer_remove", &[1], Story::Kept),
+    (Service::Controller, CREATE_LEASE, &[1], Story::Long),
     (Service::Controller, ACQUIRE, &[1], Story::Long),
     (Service::Controller, "lease.renew", &[2], Story::Long),
     (Service::Controller, GIVE_UP, &[1], Story::Long),
@@ -67,7 +68,7 @@ impl Fault {
         });
         // Only the controller has a leader, and nothing of it is left once its Lease is given up.
         let of_leader = effects().filter(|(service, effect, ..)| {
-            *service == Service::Controller && ![ACQUIRE, GIVE_UP, CANCEL].contains(effect)
+            *service == Service::Controller && ![CREATE_LEASE, ACQUIRE, GIVE_UP, CANCEL].contains(effect)
         });
         let of_leader = of_leader.flat_map(|effect| at(effect, of_two(effect)));
         let two = anywhere(Service::Controller, Action::Both, 3);

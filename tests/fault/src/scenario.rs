@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use evenkeel_test_kit::{Replica, Service, ServiceProcess};
+use evenkeel_test_kit::{Environment, Replica, Service, ServiceProcess};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams},
+};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     process::Command,
@@ -58,6 +63,9 @@ pub async fn play(lane: &Lane, fault: &Fault, seed: u64) -> anyhow::Result<Verdi
 async fn arm(lane: &Lane, fault: &Fault) -> anyhow::Result<Option<Replica>> {
     let armed = lane.environment.service(fault.armed());
     armed.stop().await?;
+    if fault.is_first_of_all() {
+        forget_leaders(&lane.environment).await?;
+    }
     lane.launch(armed, &fault.failpoint(), &fault.settings())?;
     if fault.is_at_once() {
         return Ok(None);
@@ -70,6 +78,16 @@ async fn arm(lane: &Lane, fault: &Fault) -> anyhow::Result<Option<Replica>> {
         return Ok(None);
     }
     lane.start_replica(fault.service, &fault.settings()).await.map(Some)
+}
+
+/// Removes the Lease of the leaders there were.
+async fn forget_leaders(environment: &Environment) -> anyhow::Result<()> {
+    let leases: Api<Lease> = Api::namespaced(environment.client(), environment.namespace());
+    leases
+        .delete_collection(&DeleteParams::default(), &ListParams::default())
+        .await
+        .context("delete Leases")?;
+    Ok(())
 }
 
 /// Waits until a controller leads.

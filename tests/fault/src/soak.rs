@@ -58,7 +58,7 @@ pub async fn run(minutes: u64, seed: u64) -> anyhow::Result<bool> {
     let start = move || Cluster::options().tier(tier).progress(true).start();
     let cluster = Arc::new(tokio::task::spawn_blocking(start).await??);
     let scene = Arc::new(Scene::open(cluster).await?);
-    let soaked = soak(&scene, Parts::of(minutes), seed).await;
+    let soaked = Box::pin(soak(&scene, Parts::of(minutes), seed)).await;
     let is_good = matches!(&soaked, Ok(report) if report.problems().is_empty());
     match &soaked {
         Ok(report) => println!("{report}"),

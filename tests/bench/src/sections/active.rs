@@ -9,14 +9,12 @@ use crate::{
     site::Site,
 };
 
-/// How many run.
-const ACTIVE: [usize; 3] = [10, 100, 1000];
-
-/// Measures services and raw client beside ever more that is live already.
-pub async fn measure(services: &Site, raw: &Site) -> anyhow::Result<Table> {
+/// Measures services and raw client beside ever more that is live already: as many as these numbers
+/// say, each larger than the one before.
+pub async fn measure(services: &Site, raw: &Site, numbers: &[usize]) -> anyhow::Result<Table> {
     let mut table = Table::new("with so many executions running");
     let mut already = 0;
-    for active in ACTIVE {
+    for &active in numbers {
         let (plain, _) = beside(raw, already, active).await?;
         let (ours, rest) = beside(services, already, active).await?;
         let state = format!("{active}: ");
@@ -36,7 +34,7 @@ pub async fn measure(services: &Site, raw: &Site) -> anyhow::Result<Table> {
 }
 
 async fn beside(site: &Site, already: usize, active: usize) -> anyhow::Result<(Probe, Option<Rest>)> {
-    hold(site, &format!("{active}-"), active - already).await?;
+    hold(site, &format!("{active}-"), active.saturating_sub(already)).await?;
     let probed = probe(site, &format!("beside-{active}-")).await?;
     let rested = if site.processor_times().is_ok() { Some(rest(site).await?) } else { None };
     Ok((probed, rested))

@@ -31,13 +31,14 @@ pub(super) struct Report {
 /// How what one process takes went on in the calm part.
 struct Course {
     name: &'static str,
+    /// Of every process of that name, in MiB, all that was resident.
     peak: f64,
     first: Usage,
     last: Usage,
-    /// Means of the first and the last third: MiB, and open files.
+    /// Means of the first and the last third: own MiB, and open files.
     early: [f64; 2],
     late: [f64; 2],
-    /// Of a line through all samples, in KiB a minute.
+    /// Of a line through its own memory, in KiB a minute.
     slope: f64,
 }
 
@@ -45,7 +46,7 @@ impl Course {
     fn of(which: usize, all: &[Sample], calm: Duration) -> Option<Self> {
         let usage = |sample: &Sample| sample.processes.get(which).and_then(|(_, usage)| *usage);
         let name = all.first()?.processes.get(which)?.0;
-        let peak = all.iter().filter_map(usage).map(|usage| usage.mib()).fold(0.0, f64::max);
+        let peak = all.iter().filter_map(usage).map(|usage| usage.resident_mib()).fold(0.0, f64::max);
         let last = usage(all.last()?)?;
         // Whatever ran before is another process.
         let calm: Vec<(f64, Usage)> = all
@@ -55,20 +56,13 @@ impl Course {
             .filter(|(_, usage)| usage.pid == last.pid)
             .collect();
         let third = calm.len().div_ceil(3);
-        #[expect(clippy::cast_precision_loss, reason = "there are few")]
-        let mean = |some: &[(f64, Usage)]| {
-            let sum = |of: fn(&Usage) -> f64| some.iter().map(|(_, usage)| of(usage)).sum::<f64>();
-            [sum(Usage::mib), sum(|usage| usage.files as f64)].map(|sum| sum / some.len() as f64)
+        let means = |some: &[(f64, Usage)]| {
+            #[expect(clippy::cast_precision_loss, reason = "there are few")]
+            let files = |(_, usage): &(f64, Usage)| usage.files as f64;
+            [mean(some, |(_, usage)| usage.own_mib()), mean(some, files)]
         };
-        Some(Self {
-            name,
-            peak,
-            first: calm.first()?.1,
-            last,
-            early: mean(calm.get(..third)?),
-            late: mean(calm.get(calm.len() - third..)?),
-            slope: slope(&calm) * 1024.0,
-        })
+        let (early, late) = (means(calm.get(..third)?), means(calm.get(calm.len() - third..)?));
+        Some(Self { name, peak, first: calm.first()?.1, last, early, late, slope: slope(&calm) })
     }
 
     fn grows(&self) -> bool {
@@ -76,13 +70,16 @@ impl Course {
     }
 }
 
-/// The slope of the line that fits best, in MiB a minute.
 #[expect(clippy::cast_precision_loss, reason = "there are few")]
+fn mean(points: &[(f64, Usage)], of: impl Fn(&(f64, Usage)) -> f64) -> f64 {
+    points.iter().map(of).sum::<f64>() / points.len() as f64
+}
+
+/// The slope of the line that fits own memory best, in KiB a minute.
 fn slope(points: &[(f64, Usage)]) -> f64 {
-    let count = points.len() as f64;
-    let mean = |of: fn(&(f64, Usage)) -> f64| points.iter().map(of).sum::<f64>() / count;
-    let (x, y) = (mean(|point| point.0), mean(|point| point.1.mib()));
-    let over: f64 = points.iter().map(|point| (point.0 - x) * (point.1.mib() - y)).sum();
+    let kib = |point: &(f64, Usage)| f64::from(point.1.own);
+    let (x, y) = (mean(points, |point| point.0), mean(points, kib));
+    let over: f64 = points.iter().map(|point| (point.0 - x) * (kib(point) - y)).sum();
     let under: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
     if under > 0.0 { over / under } else { 0.0 }
 }
@@ -92,6 +89,13 @@ impl Report {
         (0..4).filter_map(|which| Course::of(which, &self.samples, self.parts.calm))
     }
 
+    /// The fullest sample from before anything was struck: not every watch is open from the first
+    /// moment.
+    fn before(&self) -> Option<&Sample> {
+        let before = self.samples.iter().filter(|sample| sample.at < self.parts.harm);
+        before.max_by_key(|sample| sample.watch_count())
+    }
+
     /// Everything that is not as it must be.
     pub(super) fn problems(&self) -> Vec<String> {
         let judged = self.endings.iter().zip(&self.verdicts).filter(|(_, verdict)| !verdict.is_good());
@@ -99,7 +103,7 @@ impl Report {
             judged.map(|(ending, verdict)| format!("{}: {verdict}", ending.name)).collect();
         let twice = self.locks.iter().filter(|(_, count)| **count != 1);
         problems.extend(twice.map(|(target, count)| format!("{count} Leases remember {target}")));
-        let (Some(first), Some(last)) = (self.samples.first(), self.samples.last()) else {
+        let (Some(first), Some(last)) = (self.before(), self.samples.last()) else {
             problems.push("nothing was sampled".to_owned());
             return problems;
         };
@@ -139,23 +143,30 @@ impl Report {
     fn show_processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n{:<13} {:>9} {:>9} {:>9} {:>13} {:>12} {:>10} {:>12}",
-            "PROCESS", "PEAK MiB", "CALM MiB", "LAST MiB", "FIRST THIRD", "LAST THIRD", "KiB/MIN", "FILES"
+            "\n{:<13} {:>9} {:>9} {:>9} {:>16} {:>15} {:>8} {:>9}",
+            "PROCESS",
+            "PEAK MiB",
+            "LAST MiB",
+            "OWN MiB",
+            "ITS FIRST THIRD",
+            "ITS LAST THIRD",
+            "KiB/MIN",
+            "FILES"
         )?;
         for Course { name, peak, first, last, early, late, slope } in self.courses() {
             let files = format!("{} -> {}", first.files, last.files);
-            let (calm, last) = (first.mib(), last.mib());
-            let (early, late) = (early[0], late[0]);
+            let (resident, own, early, late) = (last.resident_mib(), last.own_mib(), early[0], late[0]);
             writeln!(
                 f,
-                "{name:<13} {peak:>9.1} {calm:>9.1} {last:>9.1} {early:>13.1} {late:>12.1} {slope:>10.0} {files:>12}"
+                "{name:<13} {peak:>9.1} {resident:>9.1} {own:>9.2} {early:>16.2} {late:>15.2} {slope:>8.0} {files:>9}"
             )?;
         }
+        writeln!(f, "own: without the program and other files; the last four columns are of the calm part")?;
         writeln!(f, "a leak is more than {LEAK} times the first third of the calm part in its last third")
     }
 
     fn show_leftovers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Some(first), Some(last)) = (self.samples.first(), self.samples.last()) else { return Ok(()) };
+        let (Some(first), Some(last)) = (self.before(), self.samples.last()) else { return Ok(()) };
         let lag = |which: usize| {
             let some = &self.lags[which];
             let at = |part: usize| some.get((some.len() * part / 100).min(some.len().saturating_sub(1)));
@@ -192,5 +203,40 @@ impl fmt::Display for Report {
             writeln!(f, "NOT AS IT MUST BE: {problem}")?;
         }
         if problems.is_empty() { write!(f, "all as it must be") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Samples of one process, a minute apart, with this much memory in MiB, half of it its own; the
+    /// first belongs to another process.
+    fn samples(memory: &[u32]) -> Vec<Sample> {
+        let sample = |(nth, mib): (usize, &u32)| Sample {
+            at: Duration::from_secs(60 * nth as u64),
+            processes: vec![(
+                "controller",
+                Some(Usage { pid: i32::from(nth > 0), resident: mib << 10, own: mib << 9, files: 20 }),
+            )],
+            watches: BTreeMap::new(),
+            executions: 0,
+            jobs: 0,
+            pods: 0,
+            locks: 0,
+            held: 0,
+            leaders: 1,
+        };
+        memory.iter().enumerate().map(sample).collect()
+    }
+
+    #[test]
+    fn a_process_that_takes_more_and_more_is_told_from_one_that_does_not() {
+        let course = |memory: &[u32]| Course::of(0, &samples(memory), Duration::ZERO).unwrap();
+        let (steady, leaks) = (course(&[90, 30, 31, 30, 32, 31, 31]), course(&[1, 10, 20, 30, 40, 50, 60]));
+        assert!(!steady.grows() && leaks.grows());
+        assert!((leaks.slope - 5.0 * 1024.0).abs() < 1.0, "{}", leaks.slope);
+        assert!((steady.peak - 90.0).abs() < 0.1, "the peak is that of all of them");
+        assert!((steady.first.resident_mib() - 30.0).abs() < 0.1, "and the course that of the last one");
     }
 }

@@ -8,16 +8,17 @@ use kube::{Client, api::ListParams, core::Request};
 
 use super::scene::Scene;
 
-const MIB: f64 = 1024.0 * 1024.0;
 /// What the services watch, and this program beside them.
-const WATCHED: [&str; 6] = ["workflowexecutions", "remediationworkflows", "jobs", "pods", "events", "leases"];
+const WATCHED: [&str; 5] = ["workflowexecutions", "remediationworkflows", "jobs", "pods", "events"];
 
 /// What one process takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Usage {
     pub(super) pid: i32,
-    /// Resident, in bytes.
-    pub(super) memory: u64,
+    /// All that is resident, in KiB.
+    pub(super) resident: u32,
+    /// What is the process's own of it, in KiB: without the program and other files.
+    pub(super) own: u32,
     /// Open file descriptors.
     pub(super) files: usize,
 }
@@ -26,16 +27,25 @@ impl Usage {
     /// None while it does not run.
     fn of(process: &ServiceProcess) -> Option<Self> {
         let pid = process.pid()?;
-        let memory = process.resident_memory().ok()?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let files = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
-        Some(Self { pid, memory, files })
+        Some(Self { pid, resident: kib(&status, "VmRSS:")?, own: kib(&status, "RssAnon:")?, files })
     }
 
-    /// Resident memory in MiB.
-    #[expect(clippy::cast_precision_loss, reason = "it is shown with one place")]
-    pub(super) fn mib(&self) -> f64 {
-        self.memory as f64 / MIB
+    /// All that is resident, in MiB.
+    pub(super) fn resident_mib(&self) -> f64 {
+        f64::from(self.resident) / 1024.0
     }
+
+    /// What is its own, in MiB.
+    pub(super) fn own_mib(&self) -> f64 {
+        f64::from(self.own) / 1024.0
+    }
+}
+
+fn kib(status: &str, name: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// What there is at one moment.
@@ -83,7 +93,7 @@ impl Sample {
 
     pub(super) fn heading() -> String {
         format!(
-            "{:>6} {:>5} {:>5} {:>5} {:>6} {:>8}   MiB and files of {:<9} {:<14} {:<14} {:<14}",
+            "{:>6} {:>5} {:>5} {:>5} {:>6} {:>8}   MiB (own), files of {:<15} {:<15} {:<15} {:<15}",
             "TIME",
             "WFES",
             "JOBS",
@@ -103,7 +113,7 @@ impl Sample {
         let seconds = self.at.as_secs();
         let locks = format!("{held}/{locks}");
         let mut line = format!(
-            "{:>3}:{:02} {executions:>5} {jobs:>5} {pods:>5} {locks:>6} {:>8}   {:<16}",
+            "{:>3}:{:02} {executions:>5} {jobs:>5} {pods:>5} {locks:>6} {:>8}   {:<19}",
             seconds / 60,
             seconds % 60,
             self.watch_count(),
@@ -115,22 +125,28 @@ impl Sample {
                 || "away".to_owned(),
                 |now| {
                     let is_new = earlier.is_some_and(|earlier| earlier.pid != now.pid);
-                    format!("{:.1} / {}{}", now.mib(), now.files, if is_new { " *" } else { "" })
+                    let mark = if is_new { "*" } else { "" };
+                    format!("{:.0} ({:.1}), {}{mark}", now.resident_mib(), now.own_mib(), now.files)
                 },
             );
-            let _ = write!(line, " {text:<14}");
+            let _ = write!(line, " {text:<15}");
         }
         line
     }
 }
 
-/// The watches that the API server serves in namespaces, of what the services watch.
+/// The watches that the API server serves just now.
 async fn watches(client: &Client) -> anyhow::Result<BTreeMap<String, u64>> {
     // A list without parameters asks for the path as it is.
     let request = Request::new("/metrics").list(&ListParams::default())?;
     let text = client.request_text(request).await.context("ask the API server for its metrics")?;
+    Ok(read_watches(&text))
+}
+
+/// Those in namespaces among them, of what the services watch.
+fn read_watches(metrics: &str) -> BTreeMap<String, u64> {
     let mut watches = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with("apiserver_longrunning_requests{")) {
+    for line in metrics.lines().filter(|line| line.starts_with("apiserver_longrunning_requests{")) {
         let Some((labels, value)) = line.rsplit_once(' ') else { continue };
         let is_ours = labels.contains("verb=\"WATCH\"") && labels.contains("scope=\"namespace\"");
         let resource = WATCHED.into_iter().find(|name| labels.contains(&format!("resource=\"{name}\"")));
@@ -138,5 +154,31 @@ async fn watches(client: &Client) -> anyhow::Result<BTreeMap<String, u64>> {
             *watches.entry(resource.to_owned()).or_default() += count;
         }
     }
-    Ok(watches)
+    watches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watches_of_others_are_not_counted() {
+        let line = |scope: &str, verb: &str, resource: &str, version: &str, value: u32| {
+            let labels = format!(
+                r#"component="apiserver",group="",resource="{resource}",scope="{scope}",subresource="",verb="{verb}",version="{version}""#
+            );
+            format!("apiserver_longrunning_requests{{{labels}}} {value}\n")
+        };
+        let text = [
+            "# TYPE apiserver_longrunning_requests gauge\n".to_owned(),
+            line("namespace", "WATCH", "jobs", "v1", 2),
+            line("namespace", "WATCH", "events", "v1", 1),
+            line("namespace", "WATCH", "events", "v1beta1", 3),
+            line("cluster", "WATCH", "jobs", "v1", 4),
+            line("namespace", "CONNECT", "pods", "v1", 5),
+            line("namespace", "WATCH", "configmaps", "v1", 6),
+        ];
+        let expected = [("events".to_owned(), 4), ("jobs".to_owned(), 2)];
+        assert_eq!(read_watches(&text.concat()), BTreeMap::from(expected));
+    }
 }
