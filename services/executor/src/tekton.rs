@@ -4,6 +4,7 @@ mod follow;
 mod kind;
 mod observe;
 mod render;
+mod spans;
 mod types;
 
 use std::{sync::Arc, time::Duration};

@@ -15,8 +15,8 @@ use futures::{
 use kube::{Client, ResourceExt as _, runtime::watcher};
 
 use super::{
-    ENGINE, observe,
-    types::{PIPELINE_RUN_LABEL, PipelineRun, TaskRun},
+    ENGINE, observe, spans,
+    types::{PIPELINE_RUN_LABEL, PipelineRun, TaskRun, ending},
 };
 use crate::{
     marks::EXECUTION_LABEL,
@@ -83,6 +83,8 @@ struct Remembered {
     started: bool,
     /// Whether its end was held back long enough.
     is_late: bool,
+    /// Whether its spans were told.
+    is_traced: bool,
 }
 
 /// The end of a run that was held back, by its name and uid.
@@ -136,6 +138,9 @@ impl Seen {
         let is_told_whole = remembered.is_late || observe::is_whole(run, &tasks);
         if !is_told_whole {
             watch::hold_back(&mut facts);
+        } else if ending(&run.status.conditions).is_some() && !remembered.is_traced {
+            remembered.is_traced = true;
+            spans::record(run, &tasks);
         }
         runs.publish(facts);
         (!is_told_whole).then(|| Ending { run: name.to_owned(), uid })

@@ -2,7 +2,10 @@ use evenkeel_proto::execution::v1::ExecutionState;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{
+    super::spans::tests::{exported, span_context},
+    *,
+};
 
 fn there<K: DeserializeOwned>(name: &str, object: Value) -> Update<K> {
     Update::There {
@@ -77,6 +80,31 @@ fn the_end_of_a_pipeline_does_not_wait_for_ever_for_a_task_that_is_gone() {
     let facts = runs.get("wfe-1").unwrap();
     assert_eq!(facts.state(), ExecutionState::Failed);
     assert!(facts.workflow_started, "what the task did is not known");
+}
+
+#[test]
+fn what_ran_in_a_pipeline_is_traced_once_when_it_is_over() {
+    let trace = "0af7651916cd43dd8448eb211c803105";
+    assert!(exported(trace).is_empty());
+    let (mut seen, runs) = (Seen::default(), runs());
+    let mut traced = |mut change: Change| {
+        if let Change::Run(Update::There { object, .. }) = &mut change {
+            object.metadata.annotations = serde_json::from_value(span_context(trace, "01")).unwrap();
+        }
+        if let Change::Task(Update::There { object, .. }) = &mut change {
+            object.status.start_time = serde_json::from_value(json!("2026-01-01T00:00:01Z")).unwrap();
+            object.status.completion_time.clone_from(&object.status.start_time);
+        }
+        apply(&mut seen, &runs, change);
+        exported(trace).len()
+    };
+    assert_eq!(traced(run("p-1", "Unknown", "Running")), 0);
+    assert_eq!(traced(task("p-1", "Unknown", None)), 0);
+    assert_eq!(traced(run("p-1", "True", "Succeeded")), 0, "its task is not seen to have ended");
+    assert_eq!(traced(task("p-1", "True", None)), 1);
+    assert_eq!(traced(run("p-1", "True", "Succeeded")), 1, "it was told");
+    assert_eq!(traced(run("p-2", "True", "Succeeded")), 1, "its task is not there yet");
+    assert_eq!(traced(task("p-2", "True", None)), 2, "that is another run");
 }
 
 #[test]

@@ -24,7 +24,7 @@ const IGNORED: &str = "FailureIgnored";
 const NO_FAILURE: [&str; 2] = ["Continued", "Skipped"];
 /// What Tekton says of a step that its entrypoint ended, since its own timeout was over or it was
 /// cancelled.
-const ENDED: [&str; 2] = ["TimeoutExceeded", "Cancelled"];
+pub(super) const ENDED: [&str; 2] = ["TimeoutExceeded", "Cancelled"];
 /// Reason of a TaskRun whose pod has all its containers. Before that no step begins, since steps wait
 /// inside of their containers to be told to.
 const RUNNING: &str = "Running";
@@ -103,15 +103,20 @@ pub(super) fn is_whole(run: &PipelineRun, tasks: &[&TaskRun]) -> bool {
 
 /// Whether anything of the workflow began in this task, in this try or an earlier one.
 pub(super) fn has_started(task: &TaskRun) -> bool {
+    !task.status.retries_status.is_empty()
+        || reason(task) == EVICTED
+        || task.status.steps.iter().any(|step| has_begun(task, step))
+}
+
+/// Whether a step of a task began, as far as its last try tells.
+pub(super) fn has_begun(task: &TaskRun, step: &Step) -> bool {
     let reason = reason(task);
-    let began = |step: &Step| match &step.terminated {
+    match &step.terminated {
+        _ if NEVER_RAN.contains(&reason) => false,
         Some(exit) if exit.reason == reason => was_running(task, exit),
         Some(exit) => !NEVER_STARTED.contains(&exit.reason.as_str()),
         None => step.running.is_some() && reason == RUNNING,
-    };
-    !task.status.retries_status.is_empty()
-        || reason == EVICTED
-        || (!NEVER_RAN.contains(&reason) && task.status.steps.iter().any(began))
+    }
 }
 
 /// Whether a step that Tekton ended had a container that ran: of one that had none, the time of the
@@ -121,7 +126,7 @@ fn was_running(task: &TaskRun, exit: &Terminated) -> bool {
     exit.started_at.as_ref().is_some_and(|time| Some(time.0) > created)
 }
 
-fn reason(task: &TaskRun) -> &str {
+pub(super) fn reason(task: &TaskRun) -> &str {
     succeeded(&task.status.conditions).map_or("", |condition| condition.reason.as_str())
 }
 

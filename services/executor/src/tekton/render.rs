@@ -8,8 +8,8 @@ use crate::{attempt::Attempt, marks, parse::TARGET_VARIABLE};
 
 /// Name of the pipeline in a bundle that names no other.
 const PIPELINE: &str = "workflow";
-/// Annotation from which Tekton takes the parent of its own spans.
-const SPAN_CONTEXT: &str = "tekton.dev/pipelinerunSpanContext";
+/// Annotation with the parent of all spans of a run; Tekton takes that of its own from it, too.
+pub(super) const SPAN_CONTEXT: &str = "tekton.dev/pipelinerunSpanContext";
 
 /// Renders the PipelineRun of an attempt, pending: Tekton does nothing about it.
 pub(super) fn pipeline_run(

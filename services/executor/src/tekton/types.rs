@@ -14,6 +14,8 @@ pub(super) const VERSION: &str = "v1";
 
 /// Label that Tekton puts on the TaskRuns of a PipelineRun. It hands our own labels down, too.
 pub(super) const PIPELINE_RUN_LABEL: &str = "tekton.dev/pipelineRun";
+/// The same with the name of the task in its pipeline.
+pub(super) const PIPELINE_TASK_LABEL: &str = "tekton.dev/pipelineTask";
 
 /// A pipeline that runs.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -101,6 +103,8 @@ impl TaskRun {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct TaskStatus {
     pub(super) conditions: Vec<Condition>,
+    pub(super) start_time: Option<Time>,
+    pub(super) completion_time: Option<Time>,
     pub(super) steps: Vec<Step>,
     /// What earlier tries came to.
     pub(super) retries_status: Vec<serde_json::Value>,
@@ -124,6 +128,7 @@ pub(super) struct Terminated {
     pub(super) exit_code: i32,
     pub(super) reason: String,
     pub(super) started_at: Option<Time>,
+    pub(super) finished_at: Option<Time>,
 }
 
 /// The condition that says how a run or a task stands.
