@@ -2,7 +2,7 @@
 
 use evenkeel_core::{
     facts::{Facts, RunState},
-    failure::{Reason, classify, may_have_run},
+    failure::{Reason, classify, may_have_run, stuck},
 };
 
 use super::*;
@@ -82,6 +82,21 @@ fn what_a_real_tekton_says_of_runs_that_go_on_or_went_well() {
     }
     let waits = told(("Unknown", "Running", ""), Some(("Unknown", "Pending", "pod is pending", json!([]))));
     assert_eq!((waits.state(), &waits.failed_task), (Running, &None), "a ConfigMap is missing");
+}
+
+#[test]
+fn a_task_that_a_quota_keeps_out_is_stuck_unless_something_ran() {
+    let full =
+        "TaskRun Pod exceeded available resources: pods \"x-a-pod\" is forbidden: exceeded quota: none";
+    let running =
+        ("Unknown", "Running", "Tasks Completed: 0 (Failed: 0, Cancelled 0), Incomplete: 1, Skipped: 0");
+    let waits = told(running, Some(("Unknown", "ExceededResourceQuota", full, json!([]))));
+    let mut facts = judged(&waits);
+    assert_eq!((waits.state(), stuck(&facts)), (ExecutionState::Running, Some(Reason::ResourceExhausted)));
+    assert!(!may_have_run(&facts));
+    assert_eq!(waits.failed_task.unwrap().message, full);
+    facts.workflow_started = true;
+    assert_eq!(stuck(&facts), None);
 }
 
 #[test]
