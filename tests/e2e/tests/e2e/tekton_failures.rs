@@ -320,3 +320,21 @@ fn a_quota_on_pipeline_runs_refuses_the_execution_and_leaves_nothing() {
         assert!(held.into_iter().all(str::is_empty), "the target must be free: {leases:?}");
     });
 }
+
+#[test]
+fn a_quota_on_pods_ends_the_pipeline_that_cannot_start() {
+    on_a_node(async {
+        let environment = Environment::start(options().tekton()).await.unwrap();
+        forbid(&environment, "pods").await;
+        let bundle = environment.registry().unwrap().push_demo_bundle().unwrap();
+        let case = Case {
+            execution: execution(&environment, "crowded", &bundle, &[]),
+            failure: unable("ResourceExhausted", false),
+            task: Some(("prepare", 0, None)),
+            message: vec!["could not start".into(), "exceeded quota".into()],
+            advice: "raise the quota",
+        };
+        fails(&environment, case).await;
+        assert!(environment.pipeline_runs().list(&ListParams::default()).await.unwrap().items.is_empty());
+    });
+}
