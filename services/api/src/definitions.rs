@@ -4,14 +4,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt as _;
 use serde_json::Value;
 
-use crate::WorkflowExecution;
+use crate::{RemediationWorkflow, WorkflowExecution};
 
 /// The optional fields whose stored null means something else than their absence or `{}`.
 const NULLABLE: [&str; 1] = ["declaredParameterNames"];
 
 /// Every definition, in the order to apply them.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![tidy(WorkflowExecution::crd())]
+    vec![tidy(WorkflowExecution::crd()), tidy(RemediationWorkflow::crd())]
 }
 
 /// One definition as a YAML document.
@@ -21,9 +21,14 @@ pub fn yaml(definition: &CustomResourceDefinition) -> String {
     format!("# Printed by `evenkeel-controller crd`; do not edit.\n---\n{body}")
 }
 
+/// Name of a definition.
+pub fn name(definition: &CustomResourceDefinition) -> &str {
+    definition.metadata.name.as_deref().unwrap_or_default()
+}
+
 /// Name of the file that a definition is committed under.
 pub fn file_name(definition: &CustomResourceDefinition) -> String {
-    format!("{}.yaml", definition.metadata.name.as_deref().unwrap_or_default())
+    format!("{}.yaml", name(definition))
 }
 
 /// Takes out what the derivation adds and the contract does not have: an optional field may be

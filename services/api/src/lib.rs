@@ -6,11 +6,14 @@
 
 pub mod definitions;
 mod schema;
+pub mod workflow;
 pub mod workflow_execution;
+
+pub use workflow::{RemediationWorkflow, RemediationWorkflowSpec, RemediationWorkflowStatus};
 
 pub use workflow_execution::{
     BlockClearance, Dependencies, ExecutionConfig, ExecutionStatus, FailureDetails, NameRef,
-    WorkflowExecution, WorkflowExecutionSpec, WorkflowExecutionStatus, WorkflowRef,
+    SelectedWorkflow, WorkflowExecution, WorkflowExecutionSpec, WorkflowExecutionStatus, WorkflowRef,
 };
 
 /// API group of every resource here.

@@ -3,6 +3,10 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+mod workflow;
+
+pub(crate) use workflow::*;
+
 pub(crate) fn phase(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "enum": ["Pending", "Running", "Completed", "Failed"] })
 }

@@ -184,10 +184,38 @@ pub struct WorkflowExecutionStatus {
     /// ServiceAccount that the workflow runs as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
+    /// What was selected from the catalogue; absent when the spec has it all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<SelectedWorkflow>,
     /// What holds for the execution.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// What was selected from a catalogue for an execution.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SelectedWorkflow {
+    /// Which catalogue: "RemediationWorkflow" or "DataStorage".
+    pub source: String,
+    /// Name of the workflow there.
+    pub name: String,
+    /// Its version there.
+    #[serde(default)]
+    pub version: String,
+    /// What the engine runs.
+    pub execution_bundle: String,
+    /// Digest that the bundle must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_bundle_digest: Option<String>,
+    /// Names of the given parameters that are passed on; absent when the workflow declares none of
+    /// its parameters, and all are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter_names: Option<Vec<String>>,
+    /// Parameters that were not given and have a default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub default_parameters: BTreeMap<String, String>,
 }
 
 fn credential_ids(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

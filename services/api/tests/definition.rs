@@ -32,7 +32,8 @@ fn the_committed_files_are_what_the_types_generate() {
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(
             committed == definitions::yaml(&definition),
-            "{path} is out of date: run `evenkeel-controller crd > {path}`"
+            "{path} is out of date: run `evenkeel-controller crd {} > {path}`",
+            definitions::name(&definition)
         );
     }
 }

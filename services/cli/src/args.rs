@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    audit::AuditArgs, cluster::ClusterArgs, describe::DescribeArgs, error::EXIT_CODES, get::GetArgs,
-    run::RunArgs, up::UpArgs, watch::WatchArgs,
+    audit::AuditArgs, cancel::CancelArgs, clear::ClearArgs, cluster::ClusterArgs, describe::DescribeArgs,
+    error::EXIT_CODES, get::GetArgs, run::RunArgs, up::UpArgs, watch::WatchArgs, why::WhyArgs,
 };
 
 /// Run remediation workflows on Kubernetes, follow them, and prove what was done.
@@ -26,8 +26,14 @@ pub enum Command {
     Get(GetArgs),
     /// Show all that is known of one execution: failure, conditions, events.
     Describe(DescribeArgs),
+    /// Explain one execution: what it waits for and until when, why it failed, what happens next.
+    Why(WhyArgs),
     /// Follow one execution until it ends, or all of them.
     Watch(WatchArgs),
+    /// Clear the target of an execution that failed while it ran, so that others may use it again.
+    Clear(ClearArgs),
+    /// End an execution before its time: one that waits never starts, one that runs is stopped.
+    Cancel(CancelArgs),
     /// Create an execution from flags or a file, and follow it if asked to.
     Run(Box<RunArgs>),
     /// Read and verify the audit log.

@@ -171,7 +171,7 @@ fn failure(one: &Execution) -> Option<Vec<(&'static str, String)>> {
 }
 
 /// Names and values, one a line; what is empty is left out, and further lines are aligned.
-fn fields(pairs: &[(&str, String)], indent: usize) -> String {
+pub(crate) fn fields(pairs: &[(&str, String)], indent: usize) -> String {
     let shown = pairs.iter().filter(|(_, value)| !value.trim().is_empty());
     let width = shown.clone().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
     let mut text = String::new();

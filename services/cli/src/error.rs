@@ -36,6 +36,9 @@ pub enum Error {
     /// What was asked for does not exist.
     #[error("{0}")]
     NotFound(String),
+    /// The execution is not in a state in which that can be done.
+    #[error("{0}")]
+    State(String),
     /// The audit record is not what the log signed.
     #[error("verification failed: {0}")]
     Verification(String),
@@ -129,6 +132,7 @@ impl Error {
             | Self::ClusterUnreachable { .. }
             | Self::NotInstalled(_)
             | Self::ClusterRefused(_)
+            | Self::State(_)
             | Self::ServiceRefused { .. }
             | Self::ServiceUnreachable { .. }
             | Self::Service { .. }

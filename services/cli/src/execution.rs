@@ -91,6 +91,12 @@ impl Execution {
         Phase::parse(self.phase()).is_some_and(Phase::is_terminal)
     }
 
+    /// Whether it failed while it ran: then its target is blocked until somebody clears it.
+    pub fn failed_while_running(&self) -> bool {
+        let details = self.status().and_then(|status| status.failure_details.as_ref());
+        self.phase() == "Failed" && details.is_some_and(|details| details.was_execution_failure)
+    }
+
     /// What the controller wrote.
     pub fn status(&self) -> Option<&WorkflowExecutionStatus> {
         self.typed.status.as_ref()
@@ -238,6 +244,18 @@ pub(crate) mod tests {
             "status": status,
         });
         serde_json::from_value::<DynamicObject>(object).unwrap().into()
+    }
+
+    /// The status of one that failed, while it ran or before.
+    pub(crate) fn failed(while_running: bool) -> Value {
+        json!({
+            "phase": "Failed", "completionTime": "2026-01-02T03:02:30Z",
+            "failureDetails": {
+                "failedTaskIndex": 0, "failedTaskName": "", "reason": "TaskFailed", "message": "m",
+                "failedAt": "2026-01-02T03:02:30Z", "naturalLanguageSummary": "it broke",
+                "wasExecutionFailure": while_running,
+            },
+        })
     }
 
     #[test]

@@ -6,6 +6,8 @@ use clap::{CommandFactory as _, Parser as _};
 
 pub mod args;
 pub mod audit;
+pub mod cancel;
+pub mod clear;
 pub mod cluster;
 pub mod describe;
 pub mod error;
@@ -16,6 +18,7 @@ pub mod progress;
 pub mod run;
 pub mod up;
 pub mod watch;
+pub mod why;
 
 use args::{Cli, Command};
 use error::{Error, Result};
@@ -39,7 +42,10 @@ async fn dispatch(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Get(args) => get::run(&cluster, args).await,
         Command::Describe(args) => describe::run(&cluster, args).await,
+        Command::Why(args) => why::run(&cluster, args).await,
         Command::Watch(args) => watch::run(&cluster, args).await,
+        Command::Clear(args) => clear::run(&cluster, args).await,
+        Command::Cancel(args) => cancel::run(&cluster, args).await,
         Command::Run(args) => run::run(&cluster, *args).await,
         Command::Audit(args) => audit::run(&cluster, args).await,
         Command::Up(args) => up::run(&cluster, *args).await,

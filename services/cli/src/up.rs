@@ -122,7 +122,7 @@ async fn start(cluster: &Cluster, args: &UpArgs, state: &State, parts: &mut Part
 
     let mut config: evenkeel_controller::Config = environment(&[])?;
     config.namespace.clone_from(&cluster.namespace);
-    config.executor.clone_from(&running.executor);
+    config.executors = vec![running.executor.clone()];
     config.audit = Some(running.audit.clone());
     config.security = state.identity(CONTROLLER)?;
     args.place([&mut config.admin_listen]);

@@ -1,7 +1,10 @@
 //! Carries out what was decided: one effect, or one status write and then what follows from it.
 
 use evenkeel_api::WorkflowExecution;
-use evenkeel_core::plan::{Answers, Effect, Reading, ReleaseAnswer, StartAnswer, Write};
+use evenkeel_core::{
+    plan::{Answers, Effect, Reading, ReleaseAnswer, StartAnswer, Write},
+    workflow,
+};
 use evenkeel_kit::trace::Carrier;
 
 use crate::{
@@ -36,9 +39,10 @@ impl Pass<'_> {
                 Ok(Went::On)
             }
             Effect::Cancel { reason } => {
-                let owner = request::owner(&self.record);
-                let target = &self.record.spec.target;
-                self.answers.cancel = Some(self.context.executor.cancel(owner, target, &reason).await);
+                let (owner, engine) = (request::owner(&self.record), self.engine());
+                let answer =
+                    self.context.executors.cancel(self.subject(engine.as_deref()), &owner, &reason).await;
+                self.answers.cancel = Some(answer);
                 Ok(Went::On)
             }
             Effect::Release => {
@@ -56,8 +60,16 @@ impl Pass<'_> {
     }
 
     async fn start(&mut self, expected_token: i64) {
-        let spec = request::spec(&self.object, &self.record);
-        let answer = self.context.executor.start(spec, expected_token).await;
+        // The plan has decided on what is settled, and nothing was read since.
+        let Ok(resolved) = workflow::resolve(&self.record, &self.workflow) else { return };
+        if resolved.bundle != self.record.spec.bundle {
+            tracing::info!(
+                execution = %self.record.name, namespace = %self.record.namespace,
+                asked = %self.record.spec.bundle, runs = %resolved.bundle, "the catalogue's bundle runs"
+            );
+        }
+        let spec = request::spec(&self.record, resolved);
+        let answer = self.context.executors.start(spec, expected_token).await;
         match &answer {
             StartAnswer::Moved if self.moved < MOVED_LIMIT => {
                 self.moved += 1;
@@ -65,9 +77,8 @@ impl Pass<'_> {
                 return;
             }
             StartAnswer::Started { facts, .. } => {
-                self.context.runs.note(facts);
                 // An end may have been heard of before the answer came.
-                let known = self.context.runs.recent(&self.record.uid, self.context.settings.poll);
+                let known = self.context.runs.recent(&self.record.uid, self.settings.poll);
                 self.run = Reading::Found(known.unwrap_or_else(|| (**facts).clone()));
             }
             _ => {}
@@ -77,14 +88,12 @@ impl Pass<'_> {
 
     async fn release(&mut self) {
         let context = self.context;
-        let owner = request::owner(&self.record);
-        let target = &self.record.spec.target;
-        let answer = context.executor.release(owner, target).await;
+        let (owner, engine) = (request::owner(&self.record), self.engine());
+        let answer = context.executors.release(self.subject(engine.as_deref()), &owner).await;
         if answer == ReleaseAnswer::Released {
             context.runs.forget(&self.record.uid);
-            for waiting in context.index.waiting(target) {
-                context.wake.object(&waiting);
-            }
+            // Nobody has to tell us of what we did ourselves.
+            context.index.next(&self.record.spec.target).iter().for_each(|next| context.wake.object(next));
         }
         self.answers.release = Some(answer);
     }

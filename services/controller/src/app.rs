@@ -1,42 +1,42 @@
 //! Puts the controller together.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use evenkeel_api::WorkflowExecution;
-use evenkeel_kit::{admin, channel, readiness::Readiness, shutdown::CancellationToken};
-use futures::StreamExt as _;
+use evenkeel_kit::{
+    admin, channel,
+    leader::{Elector, Identity, Leadership},
+    readiness::Readiness,
+    settings::Settings,
+    shutdown::CancellationToken,
+};
+use futures::{FutureExt as _, future::BoxFuture};
 use kube::{
     Api, Client,
-    runtime::{
-        Controller, WatchStreamExt as _, controller,
-        reflector::{self, ObjectRef},
-        watcher,
-    },
+    runtime::reflector::{self, Store},
 };
 use prometheus_client::registry::Registry;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    audit::{self, Delivery},
+    audit,
     backoff::Failures,
-    config::Config,
-    error::Error,
-    events::{self, Publisher},
-    executor::Executor,
+    catalogue::{Catalogue, WORKFLOWS},
+    config::{Arguments, Config, Source},
+    events,
+    executors::{self, EXECUTOR, Executors},
     index::Index,
     latest::Latest,
+    live::{Live, Reload},
     metrics::Metrics,
-    service::{Context, error_policy, reconcile},
+    objects::{OBJECTS, Watching},
+    retention::Retention,
+    service::Context,
     status::Objects,
-    watch::{EXECUTOR, Follower, Runs, Wake},
+    term::{Senders, Term},
+    watch::{Follower, Runs, Wake},
 };
-
-/// Readiness: all executions are known.
-const OBJECTS: &str = "executions";
-/// How long the last Kubernetes Events may take at shutdown.
-const EVENTS_LIMIT: Duration = Duration::from_secs(2);
 
 /// A controller that has its admin port and drives nothing yet.
 pub struct App {
@@ -44,22 +44,25 @@ pub struct App {
     client: Client,
     readiness: Readiness,
     metrics: Metrics,
-    admin: Admin,
-}
-
-struct Admin {
     address: SocketAddr,
-    task: JoinHandle<anyhow::Result<()>>,
-    stop: CancellationToken,
+    listeners: Vec<TcpListener>,
+    registry: Arc<Registry>,
+    reload: Option<Reload>,
 }
 
-/// What runs beside the reconciler.
-struct Parts {
-    context: Arc<Context>,
-    follower: Follower,
-    delivery: Option<Delivery>,
-    publisher: Publisher,
-    woken: mpsc::UnboundedReceiver<ObjectRef<WorkflowExecution>>,
+/// What is there whether this process leads or not.
+struct Standing {
+    config: Config,
+    client: Client,
+    metrics: Metrics,
+    executors: Executors,
+    catalogue: Catalogue,
+    store: Store<WorkflowExecution>,
+    index: Arc<Index>,
+    runs: Arc<Runs>,
+    latest: Arc<Latest>,
+    live: Live,
+    wake: Wake,
 }
 
 impl App {
@@ -67,19 +70,26 @@ impl App {
     pub async fn bind(config: &Config, client: Client) -> anyhow::Result<Self> {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        let readiness = Readiness::new(&[OBJECTS, EXECUTOR]);
-        let address = config.admin_listen;
-        let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-        let address = listener.local_addr()?;
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(admin::serve(listener, Arc::new(registry), readiness.clone(), stop.clone()));
-        let admin = Admin { address, task, stop };
-        Ok(Self { config: config.clone(), client, readiness, metrics, admin })
+        let readiness = Readiness::new(&[OBJECTS, EXECUTOR, WORKFLOWS]);
+        let mut listeners = Vec::new();
+        for address in std::iter::once(config.admin_listen).chain(config.metrics_listen) {
+            let listener = TcpListener::bind(address).await;
+            listeners.push(listener.with_context(|| format!("listen on {address}"))?);
+        }
+        let address = listeners[0].local_addr()?;
+        let (config, registry) = (config.clone(), Arc::new(registry));
+        Ok(Self { config, client, readiness, metrics, address, listeners, registry, reload: None })
+    }
+
+    /// The same, with its settings read again when their file changes.
+    #[must_use]
+    pub fn following(self, source: Source, settings: Settings<Arguments>) -> Self {
+        Self { reload: Some(Reload::new(source, settings)), ..self }
     }
 
     /// Address of health, readiness and metrics.
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin.address
+        self.address
     }
 
     /// Whether the controller can do its work.
@@ -89,99 +99,190 @@ impl App {
 
     /// Drives executions until shutdown; then finishes what it is at, and returns.
     pub async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Parts { context, follower, delivery, publisher, woken } = self.parts()?;
-        let (reader, writer) = reflector::store();
-        let api = Api::<WorkflowExecution>::namespaced(self.client.clone(), &self.config.namespace);
-        let (index, readiness) = (context.index.clone(), self.readiness);
-        let objects = watcher(api, watcher::Config::default())
-            .default_backoff()
-            .inspect(move |event| {
-                if let Ok(event) = event {
-                    index.apply(event);
-                    // Not through the store: of all that wait for it, it wakes only the last.
-                    if matches!(event, watcher::Event::InitDone) {
-                        readiness.set(OBJECTS, true);
-                    }
-                }
-            })
-            .reflect(writer)
-            .applied_objects();
-        let limits = controller::Config::default().concurrency(self.config.concurrency);
-        let running = Controller::for_stream(objects, reader)
-            .with_config(limits)
-            .reconcile_on(UnboundedReceiverStream::new(woken))
-            .graceful_shutdown_on(shutdown.clone().cancelled_owned())
-            .run(reconcile, error_policy, context)
-            .for_each(async |result| report(result));
-        let follower = tokio::spawn(follower.run(shutdown.clone()));
-        let publisher = tokio::spawn(publisher.run());
-        let draining = CancellationToken::new();
-        let delivery = delivery.map(|delivery| tokio::spawn(delivery.run(draining.clone())));
-        tracing::info!(namespace = self.config.namespace, admin = %self.admin.address, "driving executions");
-        running.await;
-        draining.cancel();
-        if let Some(delivery) = delivery {
-            delivery.await.context("deliver the last audit events")?;
+        let Self { config, client, readiness, metrics, address, listeners, registry, reload } = self;
+        // What outlives the last term, so that it can be looked at until everything is done.
+        let ending = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
+            tasks.spawn(admin::serve(listener, registry.clone(), readiness.clone(), ending.clone()));
         }
-        follower.await.context("end the executor's stream")?;
-        if tokio::time::timeout(EVENTS_LIMIT, publisher).await.is_err() {
-            tracing::debug!("some Kubernetes Events were not published in time");
+        let (standing, beside) = Standing::new(config, client, metrics, &readiness)?;
+        for task in beside.all(&standing, reload, &shutdown) {
+            tasks.spawn(task.map(Ok));
         }
-        self.admin.stop.cancel();
-        self.admin.task.await.context("end the admin port")?
+        let Config { namespace, leader_election, leader_election_id, .. } = &standing.config;
+        tracing::info!(namespace, admin = %address, "driving executions");
+        if *leader_election {
+            let (client, me) = (standing.client.clone(), Identity::listening_on(address));
+            let elector = Elector::new(client, namespace, leader_election_id, me, readiness);
+            standing.lead(elector, &shutdown).await?;
+        } else {
+            standing.lead_alone(&shutdown).await?;
+        }
+        ending.cancel();
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("end what runs beside")??;
+        }
+        Ok(())
     }
+}
 
-    fn parts(&self) -> anyhow::Result<Parts> {
-        let Config { namespace, executor, audit, security, .. } = &self.config;
-        let (sender, woken) = mpsc::unbounded_channel();
-        let wake = Wake::new(sender);
-        let executor = Executor::new(channel::connect(executor, security)?);
-        let audit = audit.as_deref().map(|address| channel::connect(address, security)).transpose()?;
-        let (audit, delivery) = audit::deliveries(audit, wake.clone());
-        let (events, publisher) = events::events(self.client.clone(), namespace, self.metrics.clone());
-        let (index, runs) = (Arc::new(Index::default()), Arc::new(Runs::default()));
-        let follower = Follower {
-            executor: executor.clone(),
+/// What follows the cluster and the executors, also while another replica leads.
+struct Beside {
+    watching: Watching,
+    followers: Vec<Follower>,
+    catalogue: Catalogue,
+    readiness: Readiness,
+}
+
+impl Beside {
+    fn all(
+        self,
+        standing: &Standing,
+        reload: Option<Reload>,
+        shutdown: &CancellationToken,
+    ) -> Vec<BoxFuture<'static, ()>> {
+        let stop = || shutdown.clone();
+        let mut tasks =
+            vec![self.watching.run(stop()).boxed(), self.catalogue.follow(self.readiness, stop()).boxed()];
+        for follower in self.followers {
+            let (executors, wake) = (standing.executors.clone(), standing.wake.clone());
+            tasks.push(executors::keep(executors, follower.which, wake, stop()).boxed());
+            tasks.push(follower.run(stop()).boxed());
+        }
+        if let Some(reload) = reload {
+            tasks.push(reload.run(standing.live.clone(), standing.wake.clone(), stop()).boxed());
+        }
+        tasks
+    }
+}
+
+impl Standing {
+    fn new(
+        config: Config,
+        client: Client,
+        metrics: Metrics,
+        readiness: &Readiness,
+    ) -> anyhow::Result<(Self, Beside)> {
+        let (index, runs, latest) =
+            (Arc::<Index>::default(), Arc::<Runs>::default(), Arc::<Latest>::default());
+        let (live, wake) = (Live::new(&config), Wake::default());
+        let known = (index.clone(), runs.clone());
+        let executors = Executors::connect(&config.executors, &config.security, known, config.start_timeout)?;
+        let (store, writer) = reflector::store();
+        let watching = Watching {
+            api: Api::namespaced(client.clone(), &config.namespace),
+            writer,
+            index: index.clone(),
+            latest: latest.clone(),
+            runs: runs.clone(),
+            wake: wake.clone(),
+            readiness: readiness.clone(),
+            has_audit: config.audit.is_some(),
+        };
+        let follower = |which| Follower {
+            executors: executors.clone(),
+            which,
             runs: runs.clone(),
             index: index.clone(),
             wake: wake.clone(),
-            readiness: self.readiness.clone(),
+            readiness: readiness.clone(),
+        };
+        let followers = (0..executors.count()).map(follower).collect();
+        let catalogue = Catalogue::new(client.clone(), &config.namespace, config.data_storage());
+        let (readiness, following) = (readiness.clone(), catalogue.clone());
+        let beside = Beside { watching, followers, catalogue: following, readiness };
+        let standing =
+            Self { config, client, metrics, executors, catalogue, store, index, runs, latest, live, wake };
+        Ok((standing, beside))
+    }
+
+    /// Leads whenever nobody else does, until shutdown.
+    async fn lead(&self, mut elector: Elector, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        while let Some(leadership) = shutdown.run_until_cancelled(elector.win()).await {
+            self.metrics.leads(true);
+            let (term, senders) = self.term(leadership)?;
+            let (ended, enough) = (CancellationToken::new(), CancellationToken::new());
+            let sending = tokio::spawn(senders.run(ended.clone()));
+            // On its own, so that no look keeps it from renewing in time.
+            let mut keeping = tokio::spawn({
+                let enough = enough.clone();
+                async move {
+                    enough.run_until_cancelled(elector.keep()).await;
+                    elector
+                }
+            });
+            let lost = tokio::select! {
+                () = term.run(shutdown.clone()) => None,
+                lost = &mut keeping => Some(lost),
+            };
+            self.metrics.leads(false);
+            if let Some(lost) = lost {
+                // With the term, every look was dropped where it was. Nothing is sent on, either.
+                sending.abort();
+                elector = lost.context("keep the lease")?;
+                continue;
+            }
+            enough.cancel();
+            elector = keeping.await.context("keep the lease")?;
+            // Nobody acts here any more, so others may; the log takes what is sent twice once.
+            elector.release().await;
+            ended.cancel();
+            return sending.await.context("send the last events");
+        }
+        elector.release().await;
+        Ok(())
+    }
+
+    /// Leads alone, until shutdown.
+    async fn lead_alone(&self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let (term, senders) = self.term(Leadership::always())?;
+        let ended = CancellationToken::new();
+        let sending = tokio::spawn(senders.run(ended.clone()));
+        term.run(shutdown.clone()).await;
+        ended.cancel();
+        sending.await.context("send the last events")
+    }
+
+    /// What one term works with. All that it knows of executions is read again.
+    fn term(&self, leadership: Leadership) -> anyhow::Result<(Term, Senders)> {
+        let Config { namespace, audit, security, concurrency, .. } = &self.config;
+        let (wake, metrics) = (self.wake.clone(), self.metrics.clone());
+        self.latest.clear();
+        let woken = wake.attach();
+        let audit = audit.as_deref().map(|address| channel::connect(address, security)).transpose()?;
+        let has_audit = audit.is_some();
+        let (audit, delivery) = audit::deliveries(audit, wake.clone());
+        let (events, publisher) = events::events(self.client.clone(), namespace, metrics.clone());
+        let objects = Objects::new(self.client.clone(), namespace, metrics.clone());
+        let retention = Retention {
+            objects: objects.clone(),
+            index: self.index.clone(),
+            live: self.live.clone(),
+            leadership: leadership.clone(),
+            has_audit,
         };
         let context = Arc::new(Context {
-            objects: Objects::new(self.client.clone(), namespace, self.metrics.clone()),
-            executor,
+            objects,
+            executors: self.executors.clone(),
+            catalogue: self.catalogue.clone(),
             audit,
             events,
-            index,
-            runs,
-            latest: Latest::default(),
+            index: self.index.clone(),
+            runs: self.runs.clone(),
+            latest: self.latest.clone(),
             failures: Failures::default(),
-            metrics: self.metrics.clone(),
-            settings: self.config.settings(),
+            metrics,
+            live: self.live.clone(),
             wake,
+            leadership,
         });
-        Ok(Parts { context, follower, delivery, publisher, woken })
+        let (store, concurrency) = (self.store.clone(), *concurrency);
+        Ok((Term { context, store, woken, retention, concurrency }, Senders { delivery, publisher }))
     }
 }
 
 /// Binds and drives until shutdown.
 pub async fn run(config: &Config, client: Client, shutdown: CancellationToken) -> anyhow::Result<()> {
     App::bind(config, client).await?.serve(shutdown).await
-}
-
-type Reconciled =
-    Result<(ObjectRef<WorkflowExecution>, controller::Action), controller::Error<Error, watcher::Error>>;
-
-fn report(result: Reconciled) {
-    match result {
-        // What is not found was deleted between being woken and being looked at.
-        Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
-        Err(controller::Error::ReconcilerFailed(error, object)) => {
-            tracing::warn!(execution = %object, reason = error.reason(), "{error}");
-        }
-        Err(controller::Error::QueueError(error)) => {
-            tracing::warn!("could not watch executions, trying on: {error}");
-        }
-        Err(error) => tracing::error!("could not go on with an execution: {error}"),
-    }
 }

@@ -85,7 +85,7 @@ pub(crate) struct Delivery {
 pub(crate) fn deliveries(connection: Option<Connection>, wake: Wake) -> (Deliveries, Option<Delivery>) {
     let state = Arc::new(State::default());
     let Some(connection) = connection else { return (Deliveries { queue: None, state }, None) };
-    // Bounded by what is in the cluster: every execution has at most three events.
+    // Bounded by what is in the cluster: every execution has at most four events.
     let (sender, queue) = mpsc::unbounded_channel();
     let client = AuditServiceClient::new(connection);
     let delivery = Delivery { client, queue, state: state.clone(), wake };
@@ -246,8 +246,8 @@ fn message(uid: &str, event: &event::Event) -> Event {
         event_category: CATEGORY.to_owned(),
         event_action: event.action().to_owned(),
         event_outcome: if event.succeeded { EventOutcome::Success } else { EventOutcome::Failure }.into(),
-        actor_type: "service".to_owned(),
-        actor_id: ACTOR.to_owned(),
+        actor_type: if event.user.is_some() { "user" } else { "service" }.to_owned(),
+        actor_id: event.user.clone().unwrap_or_else(|| ACTOR.to_owned()),
         resource_type: "WorkflowExecution".to_owned(),
         resource_id: event.resource_id.clone(),
         correlation_id: event.correlation_id.clone(),

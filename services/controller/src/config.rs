@@ -1,10 +1,31 @@
-//! What the controller reads from its command line and environment.
+//! What the controller reads from its command line, its environment and its configuration file.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    net::{Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 use evenkeel_core::plan::Settings;
-use evenkeel_kit::config::{Security, parse_duration_above_zero};
+use evenkeel_kit::{
+    config::{Security, parse_duration_above_zero},
+    settings::{self, not_empty},
+};
+use http::Uri;
+
+use crate::catalogue::DataStorage;
+
+mod keys;
+
+pub use keys::{KEYS, is_live};
+
+/// Where a pod finds the namespace it is in.
+const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+/// Where the controller is when nothing says so.
+const USUAL_NAMESPACE: &str = "kubernaut-system";
 
 /// Drives WorkflowExecutions to their end.
 #[derive(Parser, Clone, Debug)]
@@ -13,6 +34,12 @@ pub struct Arguments {
     /// What to do instead of running.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Configuration file, YAML; an empty name means none. Variables and flags win over it.
+    #[arg(long = "config", env = "EVENKEEL_CONFIG", value_name = "FILE", default_value = "")]
+    pub file: String,
+    /// Print the settings in force as a configuration file, and exit.
+    #[arg(long)]
+    pub print_config: bool,
     /// How to run.
     #[command(flatten)]
     pub config: Config,
@@ -22,27 +49,58 @@ pub struct Arguments {
 #[derive(Subcommand, Clone, Debug)]
 pub enum Command {
     /// Prints the CustomResourceDefinitions and exits.
-    Crd,
+    Crd {
+        /// Only the one of this name, such as workflowexecutions.kubernaut.ai.
+        name: Option<String>,
+    },
 }
 
 /// How to run.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Config {
-    /// Namespace whose executions are driven.
-    #[arg(long, env = "EVENKEEL_NAMESPACE", default_value = "kubernaut-system")]
+    /// Namespace whose executions are driven. In a pod it is the pod's own unless it is set.
+    #[arg(long, env = "EVENKEEL_NAMESPACE", value_parser = not_empty, default_value_t = own_namespace())]
     pub namespace: String,
-    /// The executor, as host:port.
-    #[arg(long, env = "EVENKEEL_EXECUTOR", default_value = "127.0.0.1:7402")]
-    pub executor: String,
+    /// The executors, as host:port, with commas. Of two that offer one engine, the first has it.
+    #[arg(
+        long = "executor", env = "EVENKEEL_EXECUTOR", value_delimiter = ',', value_parser = not_empty,
+        default_value = "127.0.0.1:7402"
+    )]
+    pub executors: Vec<String>,
     /// The audit service, as host:port. Without one nothing is recorded, and every execution says so.
     #[arg(long, env = "EVENKEEL_AUDIT")]
     pub audit: Option<String>,
+    /// The Data Storage service, as a URL. It is asked for workflows that are not in the cluster.
+    #[arg(long, env = "EVENKEEL_DATASTORAGE_URL", value_parser = web_address)]
+    pub datastorage_url: Option<Uri>,
+    /// How long it may take to answer.
+    #[arg(long, env = "EVENKEEL_DATASTORAGE_TIMEOUT", default_value = "10s", value_parser = parse_duration_above_zero)]
+    pub datastorage_timeout: Duration,
+    /// PEM file of the authority that its certificate is checked against; the system's unless it is set.
+    #[arg(long, env = "TLS_CA_FILE")]
+    pub datastorage_ca: Option<PathBuf>,
     /// Address of health, readiness and metrics.
-    #[arg(long, env = "EVENKEEL_CONTROLLER_ADMIN_LISTEN", default_value = "127.0.0.1:7411")]
+    #[arg(
+        long, env = "EVENKEEL_CONTROLLER_ADMIN_LISTEN", default_value = "127.0.0.1:7411",
+        value_parser = listen_address
+    )]
     pub admin_listen: SocketAddr,
-    /// How long a target rests after an execution.
-    #[arg(long, env = "EVENKEEL_COOLDOWN", default_value = "5m", value_parser = parse_duration_above_zero)]
+    /// One more address of the same, for who scrapes metrics elsewhere.
+    #[arg(long, env = "EVENKEEL_CONTROLLER_METRICS_LISTEN", value_parser = listen_address)]
+    pub metrics_listen: Option<SocketAddr>,
+    /// How long a target rests after an execution; `off` when it need not.
+    #[arg(long, env = "EVENKEEL_COOLDOWN", default_value = "5m", value_parser = above_zero_or_off)]
     pub cooldown: Duration,
+    /// How long a target rests at first when an execution failed before it began, twice as long after
+    /// each further one; `off` when it need not.
+    #[arg(long, env = "EVENKEEL_BACKOFF", default_value = "1m", value_parser = above_zero_or_off)]
+    pub backoff: Duration,
+    /// How long it rests at most after several such failures.
+    #[arg(long, env = "EVENKEEL_BACKOFF_MAX", default_value = "10m", value_parser = parse_duration_above_zero)]
+    pub backoff_max: Duration,
+    /// Whether a target is blocked when an execution failed while it ran, until somebody clears it.
+    #[arg(long, env = "EVENKEEL_BLOCK", default_value_t = true, action = clap::ArgAction::Set)]
+    pub block: bool,
     /// How often a run is asked for when nothing is heard of it.
     #[arg(long, env = "EVENKEEL_POLL_INTERVAL", default_value = "10s", value_parser = parse_duration_above_zero)]
     pub poll_interval: Duration,
@@ -55,16 +113,37 @@ pub struct Config {
     /// How many executions are worked on at the same time.
     #[arg(long, env = "EVENKEEL_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
+    /// Whether only the replica that holds the Lease acts. Without it, run one replica.
+    #[arg(long, env = "EVENKEEL_LEADER_ELECTION", default_value_t = true, action = clap::ArgAction::Set)]
+    pub leader_election: bool,
+    /// Name of that Lease.
+    #[arg(
+        long, env = "EVENKEEL_LEADER_ELECTION_ID", default_value = "workflowexecution.kubernaut.ai",
+        value_parser = not_empty
+    )]
+    pub leader_election_id: String,
+    /// How long finished executions are kept once nothing is left to do for them; for ever unless it is set.
+    #[arg(long, env = "EVENKEEL_RETENTION", value_parser = parse_duration_above_zero)]
+    pub retention: Option<Duration>,
     /// Who this process is and whom it trusts.
     #[command(flatten)]
     pub security: Security,
 }
 
 impl Config {
+    /// Where workflows are asked for that are not in the cluster.
+    pub fn data_storage(&self) -> Option<DataStorage> {
+        let url = self.datastorage_url.clone()?;
+        Some(DataStorage::new(url, self.datastorage_timeout, self.datastorage_ca.clone()))
+    }
+
     /// What the rules need to know.
     pub fn settings(&self) -> Settings {
         Settings {
             cooldown: self.cooldown,
+            backoff: self.backoff,
+            backoff_max: self.backoff_max,
+            block: self.block,
             poll: self.poll_interval,
             start_timeout: self.start_timeout,
             stuck_grace: self.stuck_grace,
@@ -72,27 +151,91 @@ impl Config {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Settings, and how to read them again.
+pub struct Loaded {
+    /// The settings.
+    pub settings: settings::Settings<Arguments>,
+    /// Where they come from.
+    pub source: Source,
+}
 
-    #[test]
-    fn defaults_are_those_of_the_contract() {
-        let config = Arguments::parse_from(["evenkeel-controller"]).config;
-        assert_eq!(config.settings().cooldown, Duration::from_secs(300));
-        assert_eq!(config.settings().poll, Duration::from_secs(10));
-        assert_eq!(config.namespace, "kubernaut-system");
-    }
+/// Where settings come from.
+#[derive(Clone)]
+pub struct Source {
+    line: Vec<OsString>,
+    /// The configuration file, if there is one.
+    pub file: Option<PathBuf>,
+}
 
-    #[test]
-    fn no_cooldown_at_all_is_refused() {
-        let parsed = Arguments::try_parse_from(["evenkeel-controller", "--cooldown", "0s"]);
-        assert!(parsed.unwrap_err().to_string().contains("above zero"));
-    }
-
-    #[test]
-    fn the_definitions_can_be_printed_without_any_setting() {
-        let parsed = Arguments::parse_from(["evenkeel-controller", "crd"]);
-        assert!(matches!(parsed.command, Some(Command::Crd)));
+impl Source {
+    /// Reads all settings, also again.
+    pub fn read(&self) -> Result<settings::Settings<Arguments>, settings::Error> {
+        let line = with_namespace(&self.line, |name| std::env::var_os(name));
+        let settings = settings::read(KEYS, &line, Arguments::file)?;
+        let config = &settings.arguments.config;
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = config.executors.iter().find(|address| !seen.insert(address.as_str())) {
+            let message = format!("executor {twice} is named twice\n");
+            return Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, message).into());
+        }
+        Ok(settings)
     }
 }
+
+impl Arguments {
+    /// Reads all settings of a command line, with the environment and the file that they name.
+    pub fn load(line: impl IntoIterator<Item = OsString>) -> Result<Loaded, settings::Error> {
+        let mut source = Source { line: line.into_iter().collect(), file: None };
+        let settings = source.read()?;
+        source.file = settings.arguments.file();
+        Ok(Loaded { settings, source })
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        Some(self.file.as_str()).filter(|file| !file.is_empty()).map(PathBuf::from)
+    }
+}
+
+/// The namespace under the name that existing installations set, unless it is given otherwise.
+fn with_namespace(line: &[OsString], variable: impl Fn(&str) -> Option<OsString>) -> Vec<OsString> {
+    let mut line = line.to_vec();
+    let is_given = |word: &OsString| word.to_string_lossy().starts_with("--namespace");
+    let given = variable("EVENKEEL_NAMESPACE").is_some() || line.iter().any(is_given);
+    if let Some(namespace) = variable("KUBERNAUT_CONTROLLER_NAMESPACE").filter(|_| !given && !line.is_empty())
+    {
+        let mut word = OsString::from("--namespace=");
+        word.push(namespace);
+        line.insert(1, word);
+    }
+    line
+}
+
+fn own_namespace() -> String {
+    let own = settings::text(Path::new(OWN_NAMESPACE)).map(|text| text.trim().to_owned());
+    own.filter(|name| !name.is_empty()).unwrap_or_else(|| USUAL_NAMESPACE.to_owned())
+}
+
+/// A server that is asked over HTTP.
+fn web_address(text: &str) -> Result<Uri, String> {
+    let address: Option<Uri> = text.parse().ok();
+    address
+        .filter(|address| matches!(address.scheme_str(), Some("http" | "https")) && address.host().is_some())
+        .ok_or_else(|| "is no URL; write it like https://data-storage:8080".to_owned())
+}
+
+/// An address to listen on. Without a host, such as `:8081`, it is all of this machine's.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let address = match text.strip_prefix(':') {
+        Some(port) => port.parse().ok().map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
+        None => text.parse().ok(),
+    };
+    address.ok_or_else(|| "is no address; write it like 127.0.0.1:8081 or :8081".to_owned())
+}
+
+/// What does not hold at all is said in a word: a zero is more often a mistake.
+fn above_zero_or_off(text: &str) -> Result<Duration, String> {
+    if text == "off" { Ok(Duration::ZERO) } else { parse_duration_above_zero(text) }
+}
+
+#[cfg(test)]
+mod tests;

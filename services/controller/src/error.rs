@@ -15,6 +15,9 @@ pub enum Error {
         /// Why it failed.
         source: Box<kube::Error>,
     },
+    /// Another replica may lead by now, so nothing may be done.
+    #[error("this replica no longer leads")]
+    NotLeading,
     /// The API server holds an object without a name or version, or answered with one.
     #[error("the object has no {0}")]
     Incomplete(&'static str),
@@ -26,6 +29,7 @@ impl Error {
         match self {
             Self::Api { source, .. } if is_denied(source) => "API_DENIED",
             Self::Api { .. } => "API_UNAVAILABLE",
+            Self::NotLeading => "NOT_LEADING",
             Self::Incomplete(_) => "OBJECT_INCOMPLETE",
         }
     }

@@ -1,6 +1,8 @@
 //! The executor, asked. Whatever it answers, and that it does not answer, is an observation for
 //! the plan; the errors are told apart by the reason they carry and never by their text.
 
+use std::collections::BTreeSet;
+
 use evenkeel_core::{
     facts::{Facts, Lock, Refusal, RefusalKind},
     plan::{CancelAnswer, Reading, ReleaseAnswer, StartAnswer},
@@ -11,7 +13,7 @@ use evenkeel_kit::{
     rpc::{self, Class},
 };
 use evenkeel_proto::execution::v1::{
-    CancelExecutionRequest, ExecutionSpec, GetExecutionRequest, GetTargetRequest, Owner,
+    CancelExecutionRequest, ExecutionSpec, GetExecutionRequest, GetTargetRequest, ListEnginesRequest, Owner,
     ReleaseExecutionRequest, ReleaseState, StartExecutionRequest, WatchExecutionsRequest,
     WatchExecutionsResponse, execution_service_client::ExecutionServiceClient,
 };
@@ -34,6 +36,13 @@ impl Executor {
     /// Speaks over this connection.
     pub fn new(connection: Connection) -> Self {
         Self { client: ExecutionServiceClient::new(connection).max_decoding_message_size(LARGEST_ANSWER) }
+    }
+
+    /// The engines that it offers.
+    pub(crate) async fn engines(&self) -> Result<BTreeSet<String>, String> {
+        let answer = self.client.clone().list_engines(ListEnginesRequest {}).await;
+        let engines = answer.map_err(|status| why(&status))?.into_inner().engines;
+        Ok(engines.into_iter().map(|engine| engine.name).collect())
     }
 
     /// Reads the lock of a target.

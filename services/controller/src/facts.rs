@@ -3,6 +3,7 @@
 use evenkeel_core::{
     conditions::Millis,
     facts::{Facts, FailedTask, Lock, Owner, RunState},
+    quote,
 };
 use evenkeel_proto::execution::v1::{self as proto, ExecutionState};
 use prost_types::Timestamp;
@@ -19,6 +20,7 @@ pub(crate) fn run(execution: proto::Execution) -> Option<Facts> {
     };
     Some(Facts {
         owner: execution.owner.map(owner).unwrap_or_default(),
+        engine: execution.engine,
         run_name: execution.run_name,
         run_namespace: execution.run_namespace,
         state,
@@ -41,6 +43,8 @@ fn failed_task(task: proto::FailedTask) -> FailedTask {
         exit_code: task.exit_code,
         cause: task.cause,
         message: task.message,
+        // An executor of somebody else may send more, and anything.
+        last_lines: quote::last_lines(&task.last_lines.join("\n")),
     }
 }
 
@@ -50,6 +54,7 @@ pub(crate) fn lock(target: proto::Target) -> Lock {
         token: target.token,
         holder: target.holder.map(owner),
         held_since: target.held_since.as_ref().map(millis),
+        released: Some(target.released_uid).filter(|uid| !uid.is_empty()),
         run: target.execution.and_then(run),
     }
 }
@@ -88,6 +93,18 @@ mod tests {
         ] {
             assert_eq!(run(execution(state)).map(|facts| facts.state), expected, "{state:?}");
         }
+    }
+
+    #[test]
+    fn of_what_a_task_printed_no_more_is_taken_than_is_shown() {
+        let lines: Vec<String> =
+            (0..1_000).map(|number| format!("{number}\n{}", "x".repeat(5_000))).collect();
+        let task = proto::FailedTask { last_lines: lines, ..proto::FailedTask::default() };
+        let failed = proto::Execution { failed_task: Some(task), ..execution(ExecutionState::Failed) };
+        let taken = run(failed).unwrap().failed_task.unwrap().last_lines;
+        assert_eq!(taken.len(), 10);
+        assert!(taken.iter().all(|line| line.chars().count() <= 240), "{taken:?}");
+        assert_eq!(taken[8], "999");
     }
 
     #[test]

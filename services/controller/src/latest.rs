@@ -21,6 +21,20 @@ impl Latest {
         }
     }
 
+    /// Notes what the watch shows: what it has caught up with need not be kept.
+    pub(crate) fn seen(&self, object: &WorkflowExecution) {
+        let Some(uid) = object.metadata.uid.as_deref() else { return };
+        let mut written = self.written.lock();
+        if written.get(uid).is_some_and(|ours| version(ours) <= version(object)) {
+            written.remove(uid);
+        }
+    }
+
+    /// Forgets everything: somebody else wrote meanwhile.
+    pub(crate) fn clear(&self) {
+        self.written.lock().clear();
+    }
+
     /// Forgets an object that is gone.
     pub(crate) fn forget(&self, uid: &str) {
         self.written.lock().remove(uid);
@@ -42,7 +56,7 @@ impl Latest {
 }
 
 /// Versions of one resource grow; one that is no number is as old as can be.
-fn version(object: &WorkflowExecution) -> u64 {
+pub(crate) fn version(object: &WorkflowExecution) -> u64 {
     object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
@@ -67,6 +81,16 @@ mod tests {
         assert_eq!(latest.newer(object("100")), object("100"));
         assert!(latest.written.lock().is_empty(), "and is then forgotten");
         assert_eq!(latest.newer(object("99")), object("99"));
+    }
+
+    #[test]
+    fn what_the_watch_shows_is_not_kept() {
+        let latest = Latest::default();
+        latest.remember(&object("100"));
+        latest.seen(&object("99"));
+        assert_eq!(latest.written.lock().len(), 1);
+        latest.seen(&object("100"));
+        assert!(latest.written.lock().is_empty());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
@@ -28,6 +28,7 @@ pub struct Metrics {
     status_writes: Counter,
     errors: Family<Reason, Counter>,
     events_dropped: Counter,
+    leads: Gauge,
 }
 
 impl Metrics {
@@ -39,6 +40,7 @@ impl Metrics {
             status_writes: Counter::default(),
             errors: Family::default(),
             events_dropped: Counter::default(),
+            leads: Gauge::default(),
         };
         registry.register(
             "workflowexecution_reconciler",
@@ -65,6 +67,7 @@ impl Metrics {
             "Kubernetes Events that were not published",
             metrics.events_dropped.clone(),
         );
+        registry.register("evenkeel_controller_leader", "Whether this replica leads", metrics.leads.clone());
         metrics
     }
 
@@ -82,6 +85,11 @@ impl Metrics {
     /// A pass ended in an error.
     pub(crate) fn error(&self, reason: &'static str) {
         self.errors.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// This replica leads, or does not.
+    pub(crate) fn leads(&self, leads: bool) {
+        self.leads.set(i64::from(leads));
     }
 
     /// A Kubernetes Event was not published.

@@ -28,6 +28,8 @@ impl Pass<'_> {
         loop {
             match needs(&self.record) {
                 Need::Lock if self.lock == Reading::Unread => {
+                    // It says which engine it is, and the engine says whose lock it is.
+                    self.read_workflow().await;
                     if self.read_lock().await? == Look::Gone {
                         return Ok(Look::Gone);
                     }
@@ -48,25 +50,34 @@ impl Pass<'_> {
         } else {
             spans::unrecorded(self.carrier.as_ref())
         };
-        self.lock = self.context.executor.lock(&self.record.spec.target).instrument(span).await;
+        let engine = self.engine();
+        let (subject, uid) = (self.subject(engine.as_deref()), &self.record.uid);
+        self.lock = self.context.executors.lock(subject, uid).instrument(span).await;
         if accepting { Ok(Look::There) } else { self.reload().await }
+    }
+
+    /// Looks the workflow up, unless the spec has it all. What is being deleted needs none.
+    async fn read_workflow(&mut self) {
+        if self.workflow == Reading::Unread && !self.record.deleting {
+            let span = spans::unrecorded(self.carrier.as_ref());
+            self.workflow = self.context.catalogue.look_up(&self.record.spec).instrument(span).await;
+        }
     }
 
     async fn read_run(&mut self) {
         let context = self.context;
         let uid = &self.record.uid;
-        if let Some(facts) = context.runs.recent(uid, context.settings.poll) {
+        if let Some(facts) = context.runs.recent(uid, self.settings.poll) {
             self.run = Reading::Found(facts);
             return;
         }
-        let owner = request::owner(&self.record);
+        let (owner, engine) = (request::owner(&self.record), self.engine());
         let span = spans::unrecorded(self.carrier.as_ref());
-        self.run = context.executor.run(owner, &self.record.spec.target).instrument(span).await;
-        match &self.run {
-            Reading::Found(facts) => context.runs.note(facts),
-            Reading::Absent => _ = context.runs.forget(uid),
-            Reading::Unread | Reading::Unavailable(_) => {}
+        let run = context.executors.run(self.subject(engine.as_deref()), &owner).instrument(span).await;
+        if run == Reading::Absent {
+            context.runs.forget(uid);
         }
+        self.run = run;
     }
 
     /// Reads the object from the API server itself.
@@ -84,7 +95,9 @@ impl Pass<'_> {
     /// Whether something that was asked gave no usable answer.
     pub(crate) fn is_unanswered(&self) -> bool {
         let Answers { start, cancel, release } = &self.answers;
-        matches!(self.lock, Reading::Unavailable(_))
+        self.is_history_unread
+            || matches!(self.lock, Reading::Unavailable(_))
+            || matches!(self.workflow, Reading::Unavailable(_))
             || matches!(self.run, Reading::Unavailable(_))
             || matches!(start, Some(StartAnswer::Unavailable(_)))
             || matches!(cancel, Some(CancelAnswer::Unavailable(_)))
@@ -95,6 +108,6 @@ impl Pass<'_> {
     pub(crate) fn commit(&mut self, object: WorkflowExecution) {
         self.renew(object);
         self.context.latest.remember(&self.object);
-        self.context.index.put(&self.record);
+        self.context.index.put(&self.object).iter().for_each(|woken| self.context.wake.object(woken));
     }
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use evenkeel_api::{
-    ExecutionStatus, FailureDetails, NameRef, WorkflowExecution, WorkflowExecutionSpec,
-    WorkflowExecutionStatus,
+    BlockClearance, Dependencies, ExecutionStatus, FailureDetails, NameRef, SelectedWorkflow,
+    WorkflowExecution, WorkflowExecutionSpec, WorkflowExecutionStatus,
 };
 use evenkeel_core::{
     conditions::{Condition, Millis},
     failure::Reason,
     go_duration,
     phase::Phase,
-    record::{Failure, Outcome, Record, Spec, Status, StoredPhase},
+    record::{self, Clearance, Failure, Outcome, Record, Selection, Spec, Status, StoredPhase},
 };
 use evenkeel_kit::trace::{Carrier, TRACEPARENT_ANNOTATION, TRACESTATE_ANNOTATION};
 use jiff::Timestamp;
@@ -20,6 +20,9 @@ use kube::ResourceExt as _;
 
 /// Keeps an execution until what was made for it is gone.
 pub(crate) const FINALIZER: &str = "workflowexecution.kubernaut.ai/workflowexecution-cleanup";
+
+/// Ends an execution before its time; its value says why.
+pub const CANCEL_ANNOTATION: &str = "evenkeel.dev/cancel";
 
 /// The plain form of an object.
 pub(crate) fn from_object(object: &WorkflowExecution) -> Record {
@@ -34,6 +37,7 @@ pub(crate) fn from_object(object: &WorkflowExecution) -> Record {
         has_finalizer: object.finalizers().iter().any(|name| name == FINALIZER),
         trace_id: carrier.trace_id().to_owned(),
         span_id: carrier.span_id().to_owned(),
+        cancelled: object.annotations().get(CANCEL_ANNOTATION).cloned(),
         spec: spec(&object.spec),
         status: object.status.as_ref().map(status).unwrap_or_default(),
     }
@@ -55,12 +59,35 @@ fn spec(spec: &WorkflowExecutionSpec) -> Spec {
         workflow_id: workflow.workflow_id.clone(),
         workflow_version: workflow.version.clone(),
         bundle: workflow.execution_bundle.clone(),
+        digest: workflow.execution_bundle_digest.clone(),
         target: spec.target_resource.clone(),
         engine: workflow.execution_engine.clone(),
         service_account: workflow.service_account_name.clone(),
+        engine_config: workflow.engine_config.clone(),
+        dependencies: workflow.dependencies.as_ref().map(dependencies),
         parameters: spec.parameters.clone(),
         declared_parameters: workflow.declared_parameter_names.clone(),
         timeout: spec.execution_config.as_ref().and_then(|config| config.timeout.clone()),
+    }
+}
+
+fn dependencies(dependencies: &Dependencies) -> record::Dependencies {
+    let names = |refs: &[NameRef]| refs.iter().map(|named| named.name.clone()).collect();
+    record::Dependencies {
+        secrets: names(&dependencies.secrets),
+        config_maps: names(&dependencies.config_maps),
+    }
+}
+
+fn selection(workflow: &SelectedWorkflow) -> Selection {
+    Selection {
+        source: workflow.source.clone(),
+        name: workflow.name.clone(),
+        version: workflow.version.clone(),
+        bundle: workflow.execution_bundle.clone(),
+        digest: workflow.execution_bundle_digest.clone(),
+        parameters: workflow.parameter_names.clone(),
+        defaults: workflow.default_parameters.clone(),
     }
 }
 
@@ -79,8 +106,10 @@ fn status(status: &WorkflowExecutionStatus) -> Status {
         run_name: status.execution_ref.as_ref().map(|run| run.name.clone()).filter(|name| !name.is_empty()),
         outcome: status.execution_status.as_ref().map(outcome),
         failure: status.failure_details.as_ref().map(failure),
+        clearance: status.block_clearance.as_ref().map(clearance),
         engine: status.execution_engine.clone().filter(|engine| !engine.is_empty()),
         service_account: status.service_account_name.clone(),
+        workflow: status.workflow.as_ref().map(selection),
         conditions: status.conditions.iter().map(condition).collect(),
     }
 }
@@ -110,6 +139,14 @@ fn failure(details: &FailureDetails) -> Failure {
     }
 }
 
+fn clearance(clearance: &BlockClearance) -> Clearance {
+    Clearance {
+        by: clearance.cleared_by.clone(),
+        reason: clearance.clear_reason.clone(),
+        at: clearance.cleared_at.as_ref().map(millis),
+    }
+}
+
 fn condition(condition: &meta::Condition) -> Condition {
     Condition {
         kind: condition.type_.clone(),
@@ -121,7 +158,8 @@ fn condition(condition: &meta::Condition) -> Condition {
     }
 }
 
-/// The stored form of a status. What the rules do not know of is absent and stays as it is.
+/// The stored form of a status. What the rules do not know of is absent and stays as it is, and so
+/// does the clearance, which is never ours to write.
 pub(crate) fn to_status(status: &Status) -> WorkflowExecutionStatus {
     WorkflowExecutionStatus {
         observed_generation: status.observed_generation,
@@ -139,8 +177,21 @@ pub(crate) fn to_status(status: &Status) -> WorkflowExecutionStatus {
         failure_details: status.failure.as_ref().map(to_details),
         execution_engine: status.engine.clone(),
         service_account_name: status.service_account.clone(),
+        workflow: status.workflow.as_ref().map(to_selected),
         conditions: status.conditions.iter().map(to_condition).collect(),
         ..WorkflowExecutionStatus::default()
+    }
+}
+
+fn to_selected(selection: &Selection) -> SelectedWorkflow {
+    SelectedWorkflow {
+        source: selection.source.clone(),
+        name: selection.name.clone(),
+        version: selection.version.clone(),
+        execution_bundle: selection.bundle.clone(),
+        execution_bundle_digest: selection.digest.clone(),
+        parameter_names: selection.parameters.clone(),
+        default_parameters: selection.defaults.clone(),
     }
 }
 

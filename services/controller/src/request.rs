@@ -1,7 +1,9 @@
 //! What is asked of the executor for one execution.
 
-use evenkeel_api::{Dependencies, NameRef, WorkflowExecution};
-use evenkeel_core::record::Record;
+use evenkeel_core::{
+    record::{Dependencies, Record},
+    workflow::Resolved,
+};
 use evenkeel_proto::execution::v1::{
     self as proto, AnsibleConfig, ExecutionSpec, JobConfig, TektonConfig, execution_spec::EngineConfig,
 };
@@ -14,32 +16,26 @@ pub(crate) fn owner(record: &Record) -> proto::Owner {
 }
 
 /// Everything needed to run the workflow.
-pub(crate) fn spec(object: &WorkflowExecution, record: &Record) -> ExecutionSpec {
-    let workflow = &object.spec.workflow_ref;
-    let engine = record.spec.engine.clone().unwrap_or_default();
+pub(crate) fn spec(record: &Record, resolved: Resolved) -> ExecutionSpec {
     let incident = &record.spec.remediation_request;
     ExecutionSpec {
         owner: Some(owner(record)),
         target: record.spec.target.clone(),
         workflow_id: record.spec.workflow_id.clone(),
-        bundle: record.spec.bundle.clone(),
-        bundle_digest: workflow.execution_bundle_digest.clone().unwrap_or_default(),
-        parameters: record.spec.effective_parameters().into_iter().collect(),
-        service_account_name: record.spec.service_account.clone().unwrap_or_default(),
-        dependencies: workflow.dependencies.as_ref().map(dependencies),
+        engine_config: engine_config(&resolved.engine, resolved.engine_config.as_ref()),
+        engine: resolved.engine,
+        bundle: resolved.bundle,
+        bundle_digest: resolved.digest.unwrap_or_default(),
+        parameters: resolved.parameters.into_iter().collect(),
+        service_account_name: resolved.service_account.unwrap_or_default(),
+        dependencies: Some(dependencies(resolved.dependencies)),
         timeout: record.spec.timeout().and_then(|timeout| timeout.try_into().ok()),
         correlation_id: if incident.is_empty() { &record.name } else { incident }.clone(),
-        engine_config: engine_config(&engine, workflow.engine_config.as_ref()),
-        engine,
     }
 }
 
-fn dependencies(dependencies: &Dependencies) -> proto::Dependencies {
-    let names = |refs: &[NameRef]| refs.iter().map(|named| named.name.clone()).collect();
-    proto::Dependencies {
-        secrets: names(&dependencies.secrets),
-        config_maps: names(&dependencies.config_maps),
-    }
+fn dependencies(dependencies: Dependencies) -> proto::Dependencies {
+    proto::Dependencies { secrets: dependencies.secrets, config_maps: dependencies.config_maps }
 }
 
 /// The protocol has a message for each of its own engines; every other engine gets the JSON as it is.
@@ -77,6 +73,8 @@ fn value(json: &Json) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_api::WorkflowExecution;
+    use evenkeel_core::{plan::Reading, workflow};
     use serde_json::json;
 
     use super::*;
@@ -91,7 +89,7 @@ mod tests {
                 "remediationRequestRef": { "name": "rr-1" },
                 "workflowRef": {
                     "workflowId": "restart", "version": "1", "executionBundle": "image",
-                    "executionBundleDigest": "sha256:00", "executionEngine": "custom",
+                    "executionBundleDigest": "commit", "executionEngine": "custom",
                     "serviceAccountName": "runner", "engineConfig": { "depth": [1, "two", null] },
                     "dependencies": { "secrets": [{ "name": "db" }], "configMaps": [{ "name": "app" }] },
                     "declaredParameterNames": { "A": true },
@@ -106,10 +104,11 @@ mod tests {
 
     #[test]
     fn everything_that_was_asked_for_reaches_the_executor() {
-        let object = object();
-        let spec = spec(&object, &record::from_object(&object));
+        let record = record::from_object(&object());
+        let resolved = workflow::resolve(&record, &Reading::Unread).unwrap();
+        let spec = spec(&record, resolved);
         assert_eq!(spec.owner.as_ref().unwrap().uid, "u-1");
-        assert_eq!((spec.engine.as_str(), spec.bundle_digest.as_str()), ("custom", "sha256:00"));
+        assert_eq!((spec.engine.as_str(), spec.bundle_digest.as_str()), ("custom", "commit"));
         assert_eq!(spec.parameters.keys().collect::<Vec<_>>(), ["A"], "undeclared ones are not passed on");
         assert_eq!(spec.timeout.unwrap().seconds, 600);
         assert_eq!(spec.correlation_id, "rr-1");

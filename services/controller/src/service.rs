@@ -6,10 +6,13 @@ use std::{sync::Arc, time::Duration};
 use evenkeel_api::WorkflowExecution;
 use evenkeel_core::{
     facts::{Facts, Lock},
+    gate,
+    phase::Phase,
     plan::{Answers, Decision, Observed, Reading, Settings, Wait, plan},
     record::Record,
+    workflow::{self, Entry},
 };
-use evenkeel_kit::trace::Carrier;
+use evenkeel_kit::{leader::Leadership, trace::Carrier};
 use kube::runtime::controller::Action;
 use tracing::{Instrument as _, Span};
 
@@ -17,11 +20,13 @@ use crate::{
     act::Went,
     audit::Deliveries,
     backoff::{self, Failures},
+    catalogue::Catalogue,
     error::{Error, Result},
     events::Events,
-    executor::Executor,
+    executors::{Executors, Subject},
     index::Index,
     latest::Latest,
+    live::Live,
     metrics::Metrics,
     observe::Look,
     record, spans,
@@ -38,16 +43,19 @@ const SOON: Duration = Duration::from_millis(20);
 /// What every look needs.
 pub struct Context {
     pub(crate) objects: Objects,
-    pub(crate) executor: Executor,
+    pub(crate) executors: Executors,
+    pub(crate) catalogue: Catalogue,
     pub(crate) audit: Deliveries,
     pub(crate) events: Events,
     pub(crate) index: Arc<Index>,
     pub(crate) runs: Arc<Runs>,
-    pub(crate) latest: Latest,
+    pub(crate) latest: Arc<Latest>,
     pub(crate) failures: Failures,
     pub(crate) metrics: Metrics,
-    pub(crate) settings: Settings,
+    pub(crate) live: Live,
     pub(crate) wake: Wake,
+    /// Whether this process may act.
+    pub(crate) leadership: Leadership,
 }
 
 /// One look at one execution.
@@ -57,9 +65,13 @@ pub(crate) struct Pass<'a> {
     pub(crate) record: Record,
     pub(crate) carrier: Option<Carrier>,
     pub(crate) lock: Reading<Lock>,
+    pub(crate) workflow: Reading<Entry>,
     pub(crate) run: Reading<Facts>,
     pub(crate) answers: Answers,
     pub(crate) moved: u32,
+    /// What is configured at the beginning of the look.
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) is_history_unread: bool,
     step: Option<(&'static str, Span)>,
 }
 
@@ -71,6 +83,9 @@ pub async fn reconcile(object: Arc<WorkflowExecution>, context: Arc<Context>) ->
             return Ok(pass.gone());
         }
         let decision = pass.plan();
+        if matches!(decision, Decision::Act(_) | Decision::Write(_)) && !context.leadership.holds() {
+            return Err(Error::NotLeading);
+        }
         let span = pass.span(spans::name(&decision));
         let went = match decision {
             Decision::Rest => return Ok(pass.rest()),
@@ -100,9 +115,12 @@ impl<'a> Pass<'a> {
             carrier: record::carrier(&object),
             object,
             lock: Reading::Unread,
+            workflow: Reading::Unread,
             run: Reading::Unread,
             answers: Answers::default(),
             moved: 0,
+            settings: context.live.settings(),
+            is_history_unread: false,
             step: None,
         }
     }
@@ -114,18 +132,22 @@ impl<'a> Pass<'a> {
         self.object = Arc::new(object);
     }
 
-    fn plan(&self) -> Decision {
+    fn plan(&mut self) -> Decision {
         let context = self.context;
+        let waits = self.record.phase() == Some(Phase::Pending);
+        let history = waits.then(|| context.index.history(&self.record)).flatten();
         let observed = Observed {
             record: &self.record,
             lock: self.lock.clone(),
+            workflow: self.workflow.clone(),
             run: self.run.clone(),
-            history: &context.index.history(&self.record.spec.target),
+            history: history.as_ref(),
             audit: context.audit.follow(&self.record, self.carrier.as_ref()),
             answers: self.answers.clone(),
             failures: context.failures.count(&self.record.uid),
-            settings: &context.settings,
+            settings: &self.settings,
         };
+        self.is_history_unread = waits && gate::is_unread(&observed);
         plan(&observed, record::now())
     }
 
@@ -155,7 +177,21 @@ impl<'a> Pass<'a> {
             return Action::requeue(backoff::spread(pause));
         }
         self.context.failures.reset(&self.record.uid);
-        Action::requeue(pause)
+        // A poll is late by a little, so that not all come at once; a gate opens when it opens.
+        let is_poll = self.record.phase() == Some(Phase::Running);
+        Action::requeue(if is_poll { backoff::spread(pause) } else { pause })
+    }
+
+    /// What this execution is to the executors.
+    pub(crate) fn subject<'b>(&'b self, engine: Option<&'b str>) -> Subject<'b> {
+        Subject { engine, target: &self.record.spec.target }
+    }
+
+    /// Its engine, as far as that is settled.
+    pub(crate) fn engine(&self) -> Option<String> {
+        let given = |engine: &Option<String>| engine.clone().filter(|engine| !engine.is_empty());
+        let settled = given(&self.record.status.engine).or_else(|| given(&self.record.spec.engine));
+        settled.or_else(|| Some(workflow::resolve(&self.record, &self.workflow).ok()?.engine))
     }
 
     /// Forgets an execution that is gone.

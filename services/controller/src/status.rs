@@ -9,7 +9,7 @@ use evenkeel_kit::{
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
 use serde_json::{Map, Value, json};
 
@@ -83,6 +83,14 @@ impl Objects {
         let patched = self.metadata(object, &metadata).await;
         failpoint::hit("controller.finalizer_remove.after");
         sort("take the finalizer off the execution", patched)
+    }
+
+    /// Deletes an object that is as it was read.
+    pub(crate) async fn delete(&self, object: &WorkflowExecution) -> Result<Change<()>> {
+        let preconditions =
+            Preconditions { resource_version: Some(version(object)?), uid: object.metadata.uid.clone() };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        sort("delete the execution", self.api.delete(&object.name_any(), &params).await.map(drop))
     }
 
     /// Metadata alone: a full update would send the spec back, which must not change by a byte.

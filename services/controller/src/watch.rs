@@ -16,15 +16,13 @@ use evenkeel_proto::execution::v1::{
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     time::{sleep, timeout},
 };
 use tonic::{Status, Streaming};
 
-use crate::{backoff::delay, executor::Executor, facts, index::Index};
+use crate::{backoff::delay, executors::Executors, facts, index::Index};
 
-/// Readiness: the executor's runs are followed.
-pub(crate) const EXECUTOR: &str = "executor";
 /// Failures in a row that the wait between connections goes on growing for: up to 3.2 seconds.
 const WORST: u32 = 5;
 /// How long a stream is listened to before it is opened anew where it ended. A server that is on its
@@ -39,22 +37,42 @@ enum Ended {
     Broken(String),
 }
 
-/// Asks for objects to be looked at.
-#[derive(Clone)]
+/// Asks for objects to be looked at, while somebody leads who can. Cheap to clone; all clones are one.
+#[derive(Clone, Default)]
 pub struct Wake {
-    sender: mpsc::UnboundedSender<ObjectRef<WorkflowExecution>>,
+    inner: Arc<WakeInner>,
+}
+
+#[derive(Default)]
+struct WakeInner {
+    sender: Mutex<Option<mpsc::UnboundedSender<ObjectRef<WorkflowExecution>>>>,
+    everything: Notify,
 }
 
 impl Wake {
-    /// Wakes through `sender`.
-    pub(crate) fn new(sender: mpsc::UnboundedSender<ObjectRef<WorkflowExecution>>) -> Self {
-        Self { sender }
+    /// Begins to gather who is to be looked at.
+    pub(crate) fn attach(&self) -> mpsc::UnboundedReceiver<ObjectRef<WorkflowExecution>> {
+        let (sender, woken) = mpsc::unbounded_channel();
+        *self.inner.sender.lock() = Some(sender);
+        woken
     }
 
     /// Has an object looked at soon.
     pub(crate) fn object(&self, reference: &ObjectRef<WorkflowExecution>) {
-        // Nobody listens any more during shutdown, and nothing needs to.
-        let _ = self.sender.send(reference.clone());
+        if let Some(sender) = &*self.inner.sender.lock() {
+            // Nobody listens any more during shutdown, and nothing needs to.
+            let _ = sender.send(reference.clone());
+        }
+    }
+
+    /// Has everything that is not at rest looked at, bit by bit.
+    pub(crate) fn everything(&self) {
+        self.inner.everything.notify_one();
+    }
+
+    /// Waits until everything is to be looked at.
+    pub(crate) async fn asked_for_everything(&self) {
+        self.inner.everything.notified().await;
     }
 }
 
@@ -65,19 +83,21 @@ pub(crate) struct Runs {
 }
 
 struct Known {
+    /// The executor that said so.
+    from: usize,
     facts: Facts,
     heard: Instant,
 }
 
 impl Runs {
     /// Remembers facts. A run that ended stays ended, whatever an older message says.
-    pub(crate) fn note(&self, facts: &Facts) {
+    pub(crate) fn note(&self, from: usize, facts: &Facts) {
         let mut known = self.known.lock();
         let is_older = known
             .get(&facts.owner.uid)
             .is_some_and(|known| known.facts.state.is_finished() && !facts.state.is_finished());
         if !is_older {
-            let fresh = Known { facts: facts.clone(), heard: Instant::now() };
+            let fresh = Known { from, facts: facts.clone(), heard: Instant::now() };
             known.insert(facts.owner.uid.clone(), fresh);
         }
     }
@@ -94,14 +114,17 @@ impl Runs {
         self.known.lock().remove(uid).map(|known| known.facts)
     }
 
-    fn owners(&self) -> Vec<Owner> {
-        self.known.lock().values().map(|known| known.facts.owner.clone()).collect()
+    fn owners(&self, from: usize) -> Vec<Owner> {
+        let known = self.known.lock();
+        known.values().filter(|known| known.from == from).map(|known| known.facts.owner.clone()).collect()
     }
 }
 
-/// Follows all runs of the executor.
+/// Follows all runs of one executor.
 pub(crate) struct Follower {
-    pub(crate) executor: Executor,
+    pub(crate) executors: Executors,
+    /// Which of them.
+    pub(crate) which: usize,
     pub(crate) runs: Arc<Runs>,
     pub(crate) index: Arc<Index>,
     pub(crate) wake: Wake,
@@ -119,7 +142,7 @@ impl Follower {
                 ended = self.connection(&mut resume_token, &mut failures) => ended,
             };
             let Ended::Broken(why) = ended else { continue };
-            self.readiness.set(EXECUTOR, false);
+            self.executors.followed(self.which, false, &self.readiness);
             if failures == 0 {
                 tracing::info!("the executor's stream ended, connecting again: {why}");
             }
@@ -133,11 +156,18 @@ impl Follower {
 
     /// One connection; gives why it ended.
     async fn connection(&self, resume_token: &mut String, failures: &mut u32) -> Ended {
-        let stream = match self.executor.watch(resume_token.clone()).await {
+        let Some((address, executor)) = self.executors.at(self.which) else {
+            return Ended::Broken("there is no such executor".to_owned());
+        };
+        let stream = match executor.watch(resume_token.clone()).await {
             Ok(stream) => stream,
             Err(status) => {
                 if *failures == 1 {
-                    tracing::warn!("could not follow the executor's runs, trying on: {}", why(&status));
+                    tracing::warn!(
+                        address,
+                        "could not follow the executor's runs, trying on: {}",
+                        why(&status)
+                    );
                 }
                 return Ended::Broken(why(&status));
             }
@@ -169,7 +199,7 @@ impl Follower {
                         self.missing(&listed);
                     }
                     listed.clear();
-                    self.readiness.set(EXECUTOR, true);
+                    self.executors.followed(self.which, true, &self.readiness);
                 }
                 None => {}
             }
@@ -186,14 +216,14 @@ impl Follower {
         let is_ours = self.index.knows(&owner.uid);
         if execution.state() == ExecutionState::Gone {
             self.runs.forget(&owner.uid);
-            self.index.waiting(&target).iter().for_each(|waiting| self.wake.object(waiting));
+            self.index.next(&target).iter().for_each(|next| self.wake.object(next));
             if is_ours {
                 self.wake_owner(&owner);
             }
             return;
         }
         let Some(facts) = facts::run(execution).filter(|_| is_ours) else { return };
-        self.runs.note(&facts);
+        self.runs.note(self.which, &facts);
         if facts.state.is_finished() || facts.failed_task.is_some() {
             self.wake_owner(&owner);
         }
@@ -201,7 +231,7 @@ impl Follower {
 
     /// What was known and is not listed any more went while nobody listened.
     fn missing(&self, listed: &HashSet<String>) {
-        for owner in self.runs.owners() {
+        for owner in self.runs.owners(self.which) {
             if !listed.contains(&owner.uid) {
                 self.runs.forget(&owner.uid);
                 self.wake_owner(&owner);
@@ -231,15 +261,15 @@ mod tests {
     #[test]
     fn an_end_is_not_taken_back_by_an_older_message() {
         let runs = Runs::default();
-        runs.note(&facts(RunState::Succeeded));
-        runs.note(&facts(RunState::Running));
+        runs.note(0, &facts(RunState::Succeeded));
+        runs.note(0, &facts(RunState::Running));
         assert_eq!(runs.recent("u-1", Duration::ZERO).unwrap().state, RunState::Succeeded);
     }
 
     #[test]
     fn what_was_heard_long_ago_is_asked_for_again() {
         let runs = Runs::default();
-        runs.note(&facts(RunState::Running));
+        runs.note(0, &facts(RunState::Running));
         assert!(runs.recent("u-1", Duration::from_secs(60)).is_some());
         assert!(runs.recent("u-1", Duration::ZERO).is_none());
         assert!(runs.forget("u-1").is_some());

@@ -19,6 +19,10 @@ pub mod kind {
     pub const BLOCKED: &str = "Blocked";
     /// The target's lock was given up and the run removed, exactly once.
     pub const RELEASED: &str = "Released";
+    /// It ended, whichever way; the reason is the phase.
+    pub const FINISHED: &str = "Finished";
+    /// Somebody cleared the target after this execution failed while it ran.
+    pub const CLEARED: &str = "Cleared";
 }
 
 /// Reasons of conditions.
@@ -57,12 +61,24 @@ pub mod reason {
     pub const TARGET_BUSY: &str = "TargetBusy";
     /// The target rests after another execution.
     pub const COOLDOWN_ACTIVE: &str = "CooldownActive";
+    /// The target rests after executions that failed before they began.
+    pub const EXPONENTIAL_BACKOFF: &str = "ExponentialBackoff";
+    /// The last execution on the target failed while it ran, and nobody cleared the target yet.
+    pub const PREVIOUS_EXECUTION_FAILED: &str = "PreviousExecutionFailed";
+    /// Another execution came first to the target.
+    pub const QUEUED: &str = "Queued";
+    /// What happened on the target before is not known now.
+    pub const HISTORY_UNAVAILABLE: &str = "HistoryUnavailable";
+    /// The workflow has to be looked up, and no catalogue can say now which it is.
+    pub const CATALOGUE_UNAVAILABLE: &str = "CatalogueUnavailable";
     /// The executor cannot be asked, or cannot answer now.
     pub const EXECUTOR_UNAVAILABLE: &str = "ExecutorUnavailable";
     /// `Blocked` is false again.
     pub const UNBLOCKED: &str = "Unblocked";
     /// The lock was held and given up.
     pub const LOCK_RELEASED: &str = "LockReleased";
+    /// `Cleared` is true.
+    pub const BLOCK_CLEARED: &str = "BlockCleared";
     /// There was never anything to release.
     pub const NOTHING_HELD: &str = "NothingHeld";
 }

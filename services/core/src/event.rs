@@ -13,13 +13,17 @@ use crate::{
     go_duration,
     moment::rfc3339,
     phase::Phase,
-    record::{Failure, Record},
+    record::{Clearance, Failure, Record},
 };
 
 /// Category of every event here.
 pub const CATEGORY: &str = "workflowexecution";
 /// Who acts.
 pub const ACTOR: &str = "workflowexecution-controller";
+/// Type of the event of a block that somebody cleared.
+pub const BLOCK_CLEARED: &str = "workflowexecution.block.cleared";
+/// Longest name of a user that the log takes.
+const ACTOR_MAX: usize = 255;
 /// Longest correlation id that the log takes.
 const CORRELATION_MAX: usize = 255;
 /// Longest text in a payload, in characters. With [`PARAMETERS_MAX`] it keeps every payload far below
@@ -34,6 +38,8 @@ const PARAMETER_NAME_MAX: usize = 256;
 pub struct Event {
     /// Dotted type.
     pub event_type: &'static str,
+    /// Which user acted; none when the controller did.
+    pub user: Option<String>,
     /// When it happened.
     pub timestamp: Millis,
     /// Whether it ended as intended.
@@ -53,16 +59,20 @@ pub struct Event {
 }
 
 impl Event {
-    /// What was done: the last part of the type.
+    /// What was done: the last part of the type, but for one that the contract calls otherwise.
     pub fn action(&self) -> &'static str {
-        self.event_type.rsplit('.').next().unwrap_or(self.event_type)
+        match self.event_type {
+            BLOCK_CLEARED => "block_cleared",
+            other => other.rsplit('.').next().unwrap_or(other),
+        }
     }
 }
 
 /// How many events must be in the log for a record. They only ever grow by their end.
 pub fn count(record: &Record) -> usize {
     let status = &record.status;
-    [status.engine.is_some(), status.start.is_some(), record.is_terminal() && status.completion.is_some()]
+    let has_ended = record.is_terminal() && status.completion.is_some();
+    [status.engine.is_some(), status.start.is_some(), has_ended, record.clearance().is_some()]
         .into_iter()
         .filter(|due| *due)
         .count()
@@ -100,7 +110,26 @@ pub fn derive(record: &Record) -> Vec<Event> {
         }
         _ => {}
     }
+    events.extend(record.clearance().map(|clearance| cleared(record, clearance)));
     events
+}
+
+/// Somebody cleared the target after this failure. States are those that the contract names.
+fn cleared(record: &Record, clearance: &Clearance) -> Event {
+    let at = clearance.at.or(record.status.completion).unwrap_or(record.created);
+    let fields = [
+        ("event_type", json!(BLOCK_CLEARED)),
+        ("workflow_name", text(&record.spec.workflow_id)),
+        ("execution_name", text(&record.name)),
+        ("target_resource", text(&record.spec.target)),
+        ("clear_reason", text(&clearance.reason)),
+        ("cleared_at", json!(rfc3339(at))),
+        ("previous_state", json!("Blocked")),
+        ("new_state", json!("Running")),
+    ];
+    let data = fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let user = Some(clearance.by.chars().take(ACTOR_MAX).collect());
+    Event { user, ..event(record, BLOCK_CLEARED, at, data) }
 }
 
 fn event(record: &Record, event_type: &'static str, timestamp: Millis, data: Map<String, Value>) -> Event {
@@ -108,6 +137,7 @@ fn event(record: &Record, event_type: &'static str, timestamp: Millis, data: Map
     let correlation = if incident.is_empty() { &record.name } else { incident };
     Event {
         event_type,
+        user: None,
         timestamp,
         succeeded: true,
         correlation_id: correlation.chars().take(CORRELATION_MAX).collect(),
@@ -127,7 +157,7 @@ fn payload(record: &Record, event_type: &str, phase: Phase) -> Map<String, Value
         ("workflow_version", &spec.workflow_version),
         ("target_resource", &spec.target),
         ("phase", phase.as_str()),
-        ("container_image", &spec.bundle),
+        ("container_image", record.bundle()),
         ("execution_name", &record.name),
     ];
     fields.into_iter().map(|(key, value)| (key.to_owned(), text(value))).collect()
@@ -142,7 +172,7 @@ fn put_run(record: &Record, data: &mut Map<String, Value>) {
     if let Some(name) = &record.status.run_name {
         data.insert("pipelinerun_name".to_owned(), json!(name));
     }
-    let parameters = digests(record.spec.effective_parameters());
+    let parameters = digests(record.effective_parameters());
     if parameters.is_empty() {
         return;
     }

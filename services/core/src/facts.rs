@@ -49,6 +49,8 @@ impl RunState {
 pub struct Facts {
     /// Whom it belongs to.
     pub owner: Owner,
+    /// Engine that runs it.
+    pub engine: String,
     /// Name of the backend's object.
     pub run_name: String,
     /// Namespace of the backend's object.
@@ -88,6 +90,9 @@ pub struct FailedTask {
     pub cause: String,
     /// What the backend says of it.
     pub message: String,
+    /// What the step printed last. These are the workflow's own words: they are shown to people, and
+    /// neither judged nor recorded.
+    pub last_lines: Vec<String>,
 }
 
 /// The lock of a target.
@@ -99,6 +104,8 @@ pub struct Lock {
     pub holder: Option<Owner>,
     /// Since when.
     pub held_since: Option<Millis>,
+    /// Uid of the attempt released last.
+    pub released: Option<String>,
     /// The run that exists on the target, whoever it belongs to.
     pub run: Option<Facts>,
 }

@@ -1,10 +1,20 @@
-//! What a failure means. The executor reports facts; here they become one of the reasons that the
-//! contract knows, and the answer to whether the target may have been changed.
+//! What a failure means. Executors report facts; here they become one of the reasons that the
+//! contract knows, and the answer to whether the target may have been changed. There is one
+//! taxonomy for all engines; what only one of them says is read in its own module.
 
 use crate::{
     conditions::reason,
-    facts::{Facts, FailedTask, RefusalKind},
+    facts::{Facts, RefusalKind},
 };
+use cause::{Began, Cause};
+
+pub mod ansible;
+mod cause;
+pub mod tekton;
+mod text;
+
+/// The reason of a run that ended because it was cancelled, whatever its engine.
+pub(crate) const CANCELLED: &str = "Cancelled";
 
 /// Why an execution failed: the closed set of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,36 +97,26 @@ impl Reason {
 /// The reason behind a run that failed, or that cannot start. The cause seen on the task says more
 /// than the run's own reason: a deadline is what ends a run whose image never came.
 pub fn classify(facts: &Facts) -> Reason {
-    let cause = facts.failed_task.as_ref().and_then(of_task);
-    cause.unwrap_or_else(|| of_run(&facts.reason))
+    cause(facts).and_then(|cause| cause.reason).unwrap_or_else(|| of_run(facts))
 }
 
 /// Whether anything of the workflow may have run, so that the target may have been changed. Only a
 /// cause that keeps a task from starting proves that nothing did: evidence goes with the pods, and
 /// whoever relies on this had better rest or ask in vain than act on a half-changed target.
 pub fn may_have_run(facts: &Facts) -> bool {
-    let kept_from_starting = matches!(
-        facts.failed_task.as_ref().and_then(of_task),
-        Some(
-            Reason::ImagePullBackOff
-                | Reason::ConfigurationError
-                | Reason::ResourceExhausted
-                | Reason::Forbidden
-        )
-    );
-    facts.workflow_started || !kept_from_starting
+    if facts.workflow_started {
+        return true;
+    }
+    if facts.engine == tekton::ENGINE {
+        return tekton::may_have_run(facts.start.is_some(), facts.total_tasks > 0, classify(facts));
+    }
+    cause(facts).is_none_or(|cause| cause.began == Began::Maybe)
 }
 
 /// Why a live run of which nothing has started will not get further by itself; none when it may.
 pub fn stuck(facts: &Facts) -> Option<Reason> {
-    let task = facts.failed_task.as_ref().filter(|_| !facts.workflow_started)?;
-    match of_task(task) {
-        Some(Reason::ImagePullBackOff) => Some(Reason::ImagePullBackOff),
-        Some(reason @ (Reason::ConfigurationError | Reason::Forbidden)) => Some(reason),
-        // A full cluster may get room again; a quota that keeps a task from being created is told.
-        Some(Reason::ResourceExhausted) if task.cause != "Unschedulable" => Some(Reason::ResourceExhausted),
-        _ => None,
-    }
+    let cause = cause(facts).filter(|_| !facts.workflow_started)?;
+    cause.reason.filter(|_| cause.began == Began::Never)
 }
 
 /// The reason behind the executor's refusal.
@@ -129,76 +129,31 @@ pub fn of_refusal(kind: RefusalKind) -> Reason {
     }
 }
 
-fn of_run(text: &str) -> Reason {
-    match text {
+fn cause(facts: &Facts) -> Option<Cause> {
+    facts.failed_task.as_ref().and_then(cause::of)
+}
+
+fn of_run(facts: &Facts) -> Reason {
+    match facts.reason.as_str() {
+        // What the protocol calls a cancel is one, whatever the engine's own words are.
+        CANCELLED => Reason::TaskFailed,
+        reason if facts.engine == tekton::ENGINE => tekton::of_condition(reason, &facts.message),
         "BackoffLimitExceeded"
         | "PodFailurePolicy"
         | "FailJob"
         | "MaxFailedIndexesExceeded"
         | "FailedIndexes"
-        | "Cancelled"
         | "JobFailed"
-        | "AWXJobFailed"
-        | "AWXJobError"
-        | "AWXJobCanceled"
-        | "TaskFailed" => Reason::TaskFailed,
+        | "TaskFailed"
+        | ansible::FAILED
+        | ansible::ERROR
+        | ansible::CANCELED => Reason::TaskFailed,
         "DeadlineExceeded" => Reason::DeadlineExceeded,
         "OOMKilled" => Reason::OomKilled,
         "QuotaExceeded" => Reason::ResourceExhausted,
         "Forbidden" => Reason::Forbidden,
         _ => Reason::Unknown,
     }
-}
-
-fn of_task(task: &FailedTask) -> Option<Reason> {
-    Some(match task.cause.as_str() {
-        "OOMKilled" => Reason::OomKilled,
-        "DeadlineExceeded" => Reason::DeadlineExceeded,
-        "ErrImagePull"
-        | "ImagePullBackOff"
-        | "InvalidImageName"
-        | "ErrImageNeverPull"
-        | "ImageInspectError"
-        | "RegistryUnavailable"
-        | "SignatureValidationFailed" => Reason::ImagePullBackOff,
-        "CreateContainerConfigError"
-        | "CreateContainerError"
-        | "RunContainerError"
-        | "StartError"
-        | "ContainerCannotRun"
-        | "FailedMount"
-        | "FailedAttachVolume"
-        | "ServiceAccountNotFound"
-        | "DependencyMissing" => Reason::ConfigurationError,
-        "QuotaExceeded" | "Evicted" | "Unschedulable" | "OutOfcpu" | "OutOfmemory" | "OutOfpods" => {
-            Reason::ResourceExhausted
-        }
-        "Forbidden" => Reason::Forbidden,
-        "FailedCreate" => of_failed_create(&task.message),
-        "Error" | "TaskFailed" => Reason::TaskFailed,
-        _ => return None,
-    })
-}
-
-/// Kubernetes says why it could not create a pod in words only, so words are all there is.
-fn of_failed_create(message: &str) -> Reason {
-    let text = message.to_ascii_lowercase();
-    if has_word(&text, "quota") {
-        Reason::ResourceExhausted
-    } else if has_word(&text, "serviceaccount")
-        || text.contains("service account")
-        || has_word(&text, "invalid")
-    {
-        Reason::ConfigurationError
-    } else if has_word(&text, "forbidden") {
-        Reason::Forbidden
-    } else {
-        Reason::Unknown
-    }
-}
-
-fn has_word(text: &str, word: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part == word)
 }
 
 #[cfg(test)]

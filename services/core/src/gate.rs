@@ -2,12 +2,20 @@
 //! was observed; a new one is a line in [`GATES`].
 
 use crate::{
-    conditions::{Millis, reason},
-    facts::RunState,
-    go_duration,
-    moment::rfc3339,
-    plan::{Observed, Reading},
+    conditions::{Millis, get, kind, reason},
+    moment,
+    plan::Observed,
 };
+
+mod backoff;
+mod block;
+mod cooldown;
+mod history;
+mod lock;
+mod turn;
+
+pub use history::{End, History, Known, Past, Stands};
+pub(crate) use lock::busy;
 
 /// Something that makes an execution wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,23 +29,11 @@ pub struct Hold {
     pub until: Option<Millis>,
 }
 
-/// One earlier execution on the same target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Past {
-    /// Its unique id.
-    pub uid: String,
-    /// `namespace/name`.
-    pub name: String,
-    /// When it ended.
-    pub completion: Millis,
-    /// Whether anything of its workflow ran.
-    pub executed: bool,
-}
+type Gate = fn(&Observed<'_>, &History, Millis) -> Option<Hold>;
 
-type Gate = fn(&Observed<'_>, Millis) -> Option<Hold>;
-
-/// The gates, in the order they are asked; the first that holds is the one that is told.
-const GATES: [Gate; 2] = [cooldown, lock];
+/// The gates, in the order they are asked; the first that holds is the one that is told. Whose turn
+/// it is comes first: only the one who is next has to know what the target itself waits for.
+const GATES: [Gate; 5] = [turn::hold, block::hold, cooldown::hold, backoff::hold, lock::hold];
 
 /// What the execution waits for, if anything. One whose start is under way passed its gates.
 pub fn hold(observed: &Observed<'_>, now: Millis) -> Option<Hold> {
@@ -45,44 +41,69 @@ pub fn hold(observed: &Observed<'_>, now: Millis) -> Option<Hold> {
         .lock()
         .and_then(|lock| lock.holder.as_ref())
         .is_some_and(|holder| holder.uid == observed.record.uid);
-    if holds_lock { None } else { GATES.iter().find_map(|gate| gate(observed, now)) }
-}
-
-/// The target rests after every execution that ran on it, whichever workflow it was.
-fn cooldown(observed: &Observed<'_>, now: Millis) -> Option<Hold> {
-    let rest = observed.settings.cooldown_millis();
-    // Clocks differ: an end in the future counts as now, or the wait would exceed the cooldown.
-    let end = |past: &Past| past.completion.min(now) + rest;
-    let past = observed
-        .history
-        .iter()
-        .filter(|past| past.executed && past.uid != observed.record.uid && now < end(past))
-        .max_by_key(|past| end(past))?;
-    let message = format!(
-        "target {} rests until {} ({} after {} ended)",
-        observed.record.spec.target,
-        rfc3339(end(past)),
-        go_duration::format(observed.settings.cooldown),
-        past.name,
-    );
-    Some(Hold { reason: reason::COOLDOWN_ACTIVE, message, until: Some(end(past)) })
-}
-
-/// One execution at a time.
-fn lock(observed: &Observed<'_>, now: Millis) -> Option<Hold> {
-    let Reading::Found(lock) = &observed.lock else { return None };
-    let holder = lock.holder.as_ref()?;
-    let has_run = lock.run.as_ref().is_some_and(|run| run.state != RunState::Inert);
-    let abandoned = lock.held_since.unwrap_or(now) + observed.settings.start_timeout_millis();
-    if !has_run && abandoned <= now {
+    if holds_lock {
         return None;
     }
-    let until = (!has_run).then_some(abandoned);
-    Some(Hold { until, ..busy(&observed.record.spec.target, &holder.to_string()) })
+    match observed.history {
+        Some(history) if !is_behind(observed, history) => {
+            GATES.iter().find_map(|gate| gate(observed, history, now))
+        }
+        _ => Some(unread(observed)),
+    }
 }
 
-/// The wait for whoever holds the target.
-pub fn busy(target: &str, holder: &str) -> Hold {
-    let message = format!("target {target} is held by {holder}; this execution starts when it is released");
-    Hold { reason: reason::TARGET_BUSY, message, until: None }
+/// Whether the history cannot be relied on: it is not read yet, or the lock was released by an
+/// execution that it still takes for one that has not ended.
+pub fn is_unread(observed: &Observed<'_>) -> bool {
+    observed.history.is_none_or(|history| is_behind(observed, history))
+}
+
+fn is_behind(observed: &Observed<'_>, history: &History) -> bool {
+    let released = observed.lock().and_then(|lock| lock.released.as_ref());
+    released.is_some_and(|uid| history.open.contains(uid))
+}
+
+/// Without the history nobody can say that the target may be used, so it may not.
+fn unread(observed: &Observed<'_>) -> Hold {
+    let target = &observed.record.spec.target;
+    let message =
+        format!("what happened on target {target} before is not known yet; this goes on when it is");
+    Hold { reason: reason::HISTORY_UNAVAILABLE, message, until: None }
+}
+
+/// When a rest of this length after `past` ends. Clocks differ: an end in the future counts as now,
+/// and the moment that was told then is kept, or the rest would begin again at every look.
+fn rest_ends(observed: &Observed<'_>, why: &str, past: &Past, rest: Millis, now: Millis) -> Millis {
+    if past.at <= now {
+        return past.at + rest;
+    }
+    let told = get(&observed.record.status.conditions, kind::BLOCKED)
+        .filter(|blocked| blocked.reason == why && blocked.message.contains(&past.name))
+        .and_then(|blocked| ends_at(&blocked.message));
+    told.filter(|told| *told <= now + rest).unwrap_or(now + rest)
+}
+
+/// The moment that the message of a hold names as its end.
+pub fn ends_at(message: &str) -> Option<Millis> {
+    let (_, rest) = message.split_once(UNTIL)?;
+    moment::parse(rest.get(..moment::LENGTH)?)
+}
+
+/// What stands before the moment of the end in a message.
+const UNTIL: &str = " until ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_wait_can_be_read_from_its_message() {
+        let message = "target ns/Deployment/api rests until 2026-01-31T09:05:00Z (5m0s after ops/a ended)";
+        assert_eq!(ends_at(message), Some(1_769_850_300_000));
+        for other in
+            ["target x is blocked until somebody clears it", "", " until ", "rests until ü2026-01-31T09:0"]
+        {
+            assert_eq!(ends_at(other), None, "{other}");
+        }
+    }
 }

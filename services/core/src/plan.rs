@@ -6,10 +6,11 @@ use std::time::Duration;
 use crate::{
     conditions::Millis,
     facts::{Facts, Lock, Refusal},
-    gate::Past,
+    gate::History,
     phase::Phase,
     record::{Record, Status, StoredPhase},
     validate,
+    workflow::{self, Resolved, Unresolved},
 };
 
 mod deletion;
@@ -28,8 +29,14 @@ const FOREIGN_PHASE_WAIT: Millis = 30_000;
 /// What is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a target rests after an execution.
+    /// How long a target rests after an execution; zero when it does not.
     pub cooldown: Duration,
+    /// How long a target rests after a failure before execution, at first; zero when it does not.
+    pub backoff: Duration,
+    /// How long it rests at most after several of them.
+    pub backoff_max: Duration,
+    /// Whether a target is blocked after an execution failed while it ran, until it is cleared.
+    pub block: bool,
     /// How often a run is asked for when nothing is heard of it.
     pub poll: Duration,
     /// How long a lock without a live run keeps others out.
@@ -56,10 +63,13 @@ pub struct Observed<'a> {
     /// still Pending proves that the attempt was not released before the token was read, and any
     /// later release makes the token useless.
     pub lock: Reading<Lock>,
+    /// Its workflow, as a catalogue has it; looked up only when the spec does not have it all.
+    pub workflow: Reading<workflow::Entry>,
     /// Its run, as the executor reports it.
     pub run: Reading<Facts>,
-    /// Other executions on its target that ended.
-    pub history: &'a [Past],
+    /// The other executions on its target; none when they are not known. Must have been read after
+    /// the lock: then whoever released the target before the token was read is in it.
+    pub history: Option<&'a History>,
     /// How far the audit events of the record are.
     pub audit: Audit,
     /// What the executor answered since the record was read.
@@ -76,6 +86,11 @@ impl Observed<'_> {
             Reading::Found(lock) => Some(lock),
             _ => None,
         }
+    }
+
+    /// What is settled about its workflow.
+    pub(crate) fn resolved(&self) -> Result<Resolved, Unresolved> {
+        workflow::resolve(self.record, &self.workflow)
     }
 }
 
@@ -238,7 +253,7 @@ pub struct Transition {
 pub enum Need {
     /// Nothing more than the record.
     Nothing,
-    /// The lock of the target, and then the record again.
+    /// The lock of the target, then the record again, and the workflow if it has to be looked up.
     Lock,
     /// The run.
     Run,
@@ -246,7 +261,7 @@ pub enum Need {
 
 /// Says what a plan for this record has to look at.
 pub fn needs(record: &Record) -> Need {
-    let startable = validate::resolve(&record.spec).is_ok();
+    let startable = validate::validate(&record.spec).is_ok();
     match record.phase() {
         _ if record.deleting && !record.has_finalizer => Need::Nothing,
         Some(Phase::Pending) if startable => Need::Lock,
@@ -282,7 +297,7 @@ pub(crate) fn millis(duration: Duration) -> Millis {
 }
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]

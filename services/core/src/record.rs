@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde_json::Value;
+
 use crate::{
     conditions::{Condition, Millis, is_false, is_true, kind},
     failure::Reason,
@@ -26,6 +28,8 @@ pub struct Record {
     pub deleting: bool,
     /// Whether our finalizer holds it.
     pub has_finalizer: bool,
+    /// Why somebody wants it to end before its time.
+    pub cancelled: Option<String>,
     /// Trace that it belongs to, 32 hex digits, or empty.
     pub trace_id: String,
     /// Span that it was accepted in, 16 hex digits, or empty.
@@ -47,12 +51,18 @@ pub struct Spec {
     pub workflow_version: String,
     /// What the engine runs.
     pub bundle: String,
+    /// Digest that the bundle must have.
+    pub digest: Option<String>,
     /// What it acts on.
     pub target: String,
     /// Engine that was asked for.
     pub engine: Option<String>,
     /// ServiceAccount that was asked for.
     pub service_account: Option<String>,
+    /// What only the engine understands.
+    pub engine_config: Option<Value>,
+    /// Objects that the workflow needs.
+    pub dependencies: Option<Dependencies>,
     /// Parameters as given.
     pub parameters: BTreeMap<String, String>,
     /// The parameters that the workflow declares; none means that it says nothing about them.
@@ -81,6 +91,43 @@ impl Spec {
     }
 }
 
+/// Objects of the execution namespace that a workflow needs, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dependencies {
+    /// Secrets.
+    pub secrets: Vec<String>,
+    /// ConfigMaps.
+    pub config_maps: Vec<String>,
+}
+
+/// What was selected from a catalogue for an execution whose spec does not have it all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Which catalogue.
+    pub source: String,
+    /// Name of the workflow there.
+    pub name: String,
+    /// Its version there.
+    pub version: String,
+    /// What the engine runs.
+    pub bundle: String,
+    /// Digest that the bundle must have.
+    pub digest: Option<String>,
+    /// Names of the given parameters that are passed on; none when the workflow declares nothing.
+    pub parameters: Option<Vec<String>>,
+    /// Parameters that were not given and have a default.
+    pub defaults: BTreeMap<String, String>,
+}
+
+impl Selection {
+    /// The parameters that are passed on.
+    pub fn effective_parameters(&self, spec: &Spec) -> BTreeMap<String, String> {
+        let Some(names) = &self.parameters else { return spec.effective_parameters() };
+        let given = names.iter().filter_map(|name| Some((name.clone(), spec.parameters.get(name)?.clone())));
+        self.defaults.clone().into_iter().chain(given).collect()
+    }
+}
+
 /// What became of an execution.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Status {
@@ -100,10 +147,14 @@ pub struct Status {
     pub outcome: Option<Outcome>,
     /// Why it failed.
     pub failure: Option<Failure>,
+    /// Who cleared the target after this failure. Never written by us.
+    pub clearance: Option<Clearance>,
     /// Engine that runs it, once that is settled.
     pub engine: Option<String>,
     /// ServiceAccount that it runs as.
     pub service_account: Option<String>,
+    /// What was selected from a catalogue; none when the spec has it all.
+    pub workflow: Option<Selection>,
     /// What holds for it.
     pub conditions: Vec<Condition>,
 }
@@ -146,6 +197,17 @@ pub struct Outcome {
     pub completed_tasks: i64,
     /// Number of tasks.
     pub total_tasks: i64,
+}
+
+/// Who cleared a target that a failed execution blocked, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Clearance {
+    /// The user, as the API server knows it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When, as that user says.
+    pub at: Option<Millis>,
 }
 
 /// Why an execution failed.
@@ -201,6 +263,20 @@ impl Record {
         }
     }
 
+    /// What the engine runs, as far as that is settled.
+    pub fn bundle(&self) -> &str {
+        self.status.workflow.as_ref().map_or(&self.spec.bundle, |selected| &selected.bundle)
+    }
+
+    /// The parameters that are passed on, as far as that is settled.
+    pub fn effective_parameters(&self) -> BTreeMap<String, String> {
+        let selected = self.status.workflow.as_ref();
+        selected.map_or_else(
+            || self.spec.effective_parameters(),
+            |selected| selected.effective_parameters(&self.spec),
+        )
+    }
+
     /// Whether it ended.
     pub fn is_terminal(&self) -> bool {
         self.phase().is_some_and(Phase::is_terminal)
@@ -214,102 +290,49 @@ impl Record {
         }
     }
 
+    /// Whether it failed while it ran: then its target is blocked until somebody clears it.
+    pub fn failed_while_running(&self) -> bool {
+        self.phase() == Some(Phase::Failed) && self.was_executed()
+    }
+
+    /// Who cleared the target after it. A clearance of anything else than a failure while it ran
+    /// says nothing.
+    pub fn clearance(&self) -> Option<&Clearance> {
+        let clearance = self.status.clearance.as_ref()?;
+        (self.failed_while_running() && !clearance.by.is_empty()).then_some(clearance)
+    }
+
     /// Whether a condition is true.
     pub fn holds(&self, condition: &str) -> bool {
         is_true(&self.status.conditions, condition)
     }
 
+    /// Whether nothing is done for it until somebody changes or deletes it. Without an audit log it
+    /// is enough that it says so.
+    pub fn is_at_rest(&self, has_audit: bool) -> bool {
+        let tells_that_nothing_is_recorded =
+            !has_audit && is_false(&self.status.conditions, kind::AUDIT_RECORDED);
+        let is_unrecorded = self.is_terminal()
+            && self.holds(kind::RELEASED)
+            && tells_that_nothing_is_recorded
+            && self.tells_its_clearance();
+        !self.deleting && (self.is_settled() || is_unrecorded)
+    }
+
     /// Whether nothing is left to do for it.
     pub fn is_settled(&self) -> bool {
-        self.is_terminal() && self.holds(kind::RELEASED) && self.holds(kind::AUDIT_RECORDED)
+        self.is_terminal()
+            && self.holds(kind::RELEASED)
+            && self.holds(kind::AUDIT_RECORDED)
+            && self.tells_its_clearance()
+    }
+
+    /// Whether what its conditions say of the record speaks of its clearance, too.
+    pub fn tells_its_clearance(&self) -> bool {
+        self.clearance().is_none() || self.holds(kind::CLEARED)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn spec(declared: Option<&[(&str, bool)]>) -> Spec {
-        Spec {
-            parameters: [("A", "1"), ("B", "2")].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
-            declared_parameters: declared
-                .map(|names| names.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect()),
-            ..Spec::default()
-        }
-    }
-
-    fn names(spec: &Spec) -> Vec<String> {
-        spec.effective_parameters().into_keys().collect()
-    }
-
-    #[test]
-    fn undeclared_parameters_pass_only_when_nothing_is_declared() {
-        assert_eq!(names(&spec(None)), ["A", "B"]);
-        assert_eq!(names(&spec(Some(&[]))), [""; 0]);
-        assert_eq!(names(&spec(Some(&[("A", true), ("C", true)]))), ["A"]);
-        assert_eq!(names(&spec(Some(&[("A", false), ("B", true)]))), ["B"]);
-    }
-
-    #[test]
-    fn an_execution_is_settled_when_released_and_recorded() {
-        let mut record = Record::default();
-        record.status.phase = StoredPhase::Known(Phase::Completed);
-        assert!(!record.is_settled());
-        for kind in [kind::RELEASED, kind::AUDIT_RECORDED] {
-            crate::conditions::set(&mut record.status.conditions, kind, true, ("R", String::new()), 1, 0);
-        }
-        assert!(record.is_settled());
-    }
-
-    /// A record with this phase and these conditions, which true ones begin with a plus.
-    fn stored(phase: Phase, completion: Option<Millis>, conditions: &[&str]) -> Record {
-        let mut record = Record::default();
-        record.status.phase = StoredPhase::Known(phase);
-        record.status.completion = completion;
-        for text in conditions {
-            let (kind, holds) = (text.trim_start_matches(['+', '-']), text.starts_with('+'));
-            let why = ("R", String::new());
-            crate::conditions::set(&mut record.status.conditions, kind, holds, why, 1, 0);
-        }
-        record
-    }
-
-    #[test]
-    fn an_end_counts_only_with_its_time_and_its_condition() {
-        use Phase::{Completed, Failed, Pending};
-        for (phase, completion, conditions, expected) in [
-            (Completed, Some(5), &["+ExecutionCreated", "+ExecutionComplete"][..], Completed),
-            (Failed, Some(5), &["+ExecutionCreated", "-ExecutionComplete"], Failed),
-            (Failed, Some(5), &["-ExecutionCreated"], Failed),
-            (Completed, None, &[], Pending),
-            (Failed, None, &[], Pending),
-            (Completed, Some(5), &["+ExecutionCreated"], Pending),
-            (Failed, Some(5), &["-Ready"], Pending),
-            (Completed, None, &["+ExecutionComplete"], Pending),
-            (Failed, None, &["-ExecutionCreated"], Pending),
-            // A release comes after the end only.
-            (Completed, None, &["+Released"], Completed),
-        ] {
-            let mut record = stored(phase, completion, conditions);
-            assert_eq!(record.phase(), Some(expected), "{phase} {completion:?} {conditions:?}");
-            assert_eq!(record.is_misplaced(), phase != expected);
-            record.status.start = Some(1);
-            let started = if expected == Pending { Phase::Running } else { expected };
-            assert_eq!(record.phase(), Some(started), "{phase} {completion:?} {conditions:?}, started");
-        }
-    }
-
-    #[test]
-    fn what_ended_stays_ended_whatever_is_written_over_its_phase() {
-        for (condition, end) in
-            [("+ExecutionComplete", Phase::Completed), ("-ExecutionComplete", Phase::Failed)]
-        {
-            for phase in Phase::ALL {
-                let mut record = stored(phase, Some(5), &[condition]);
-                assert_eq!((record.phase(), record.is_misplaced()), (Some(end), phase != end));
-                record.status.phase = StoredPhase::Unset;
-                assert_eq!((record.phase(), record.is_misplaced()), (Some(end), true));
-            }
-        }
-    }
-}
+#[path = "record/tests.rs"]
+pub(crate) mod tests;

@@ -22,18 +22,6 @@ pub enum Problem {
     /// The timeout would leave no time.
     #[error("spec.executionConfig.timeout '{0}' leaves no time: it must be above zero, such as 10m or 1h30m")]
     NoTime(String),
-    /// Nothing says which engine runs it.
-    #[error("workflow '{0}' names no engine: set spec.workflowRef.executionEngine, for example to 'job'")]
-    NoEngine(String),
-}
-
-/// What is settled about a workflow before it starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// Engine that runs it.
-    pub engine: String,
-    /// ServiceAccount that it runs as; none for the namespace's default.
-    pub service_account: Option<String>,
 }
 
 /// Checks what was asked for.
@@ -49,14 +37,6 @@ pub fn validate(spec: &Spec) -> Result<(), Problem> {
         Some(_) => Ok(()),
         None => Err(Problem::Timeout(text.clone())),
     }
-}
-
-/// Settles which engine runs the workflow, and as whom.
-pub fn resolve(spec: &Spec) -> Result<Resolved, Problem> {
-    validate(spec)?;
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let engine = given(&spec.engine).ok_or_else(|| Problem::NoEngine(spec.workflow_id.clone()))?;
-    Ok(Resolved { engine, service_account: given(&spec.service_account) })
 }
 
 #[cfg(test)]
@@ -122,15 +102,6 @@ mod tests {
             let text = validate(&spec).err().map(|problem| problem.to_string()).unwrap_or_default();
             assert!(text.contains(word) && text.is_empty() == word.is_empty(), "{timeout}: {text}");
             assert!(word.is_empty() || text.contains(&format!("'{timeout}'")), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_engine_is_never_guessed() {
-        for engine in [None, Some(String::new())] {
-            let spec = Spec { engine, workflow_id: "restart".to_owned(), ..spec("image", "a/b") };
-            let text = resolve(&spec).unwrap_err().to_string();
-            assert!(text.contains("restart") && text.contains("executionEngine"), "{text}");
         }
     }
 }

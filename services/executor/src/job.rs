@@ -1,8 +1,11 @@
 //! The engine `job`: one Kubernetes Job per run, born suspended.
 
 mod follow;
+mod mask;
 mod observe;
 mod render;
+mod task;
+mod words;
 
 use std::{sync::Arc, time::Duration};
 

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use evenkeel_proto::execution::v1::{Execution, ExecutionState};
@@ -11,6 +12,8 @@ use tokio::sync::watch;
 
 use crate::error::{Error, Result};
 
+/// How long a question waits for a process that has just started to see everything.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How many changes a stream may be behind, or resume from.
 const REMEMBERED_CHANGES: usize = 8192;
 
@@ -76,6 +79,16 @@ impl Runs {
     /// The facts of the run of this name.
     pub(crate) fn get(&self, run: &str) -> Option<Execution> {
         self.inner.state.read().runs.get(run).cloned()
+    }
+
+    /// The same, once everything was seen: before that, a run may look as if it had no pods.
+    pub(crate) async fn current(&self, run: &str) -> Option<Execution> {
+        self.current_within(run, PATIENCE).await
+    }
+
+    async fn current_within(&self, run: &str, patience: Duration) -> Option<Execution> {
+        let _ = tokio::time::timeout(patience, self.synced()).await;
+        self.get(run)
     }
 
     /// Publishes the facts of a run, if they are news.
@@ -198,6 +211,24 @@ mod tests {
             runs.publish(facts("a", &number.to_string()));
         }
         assert!(matches!(runs.since(start), Err(Error::Lagged)));
+    }
+
+    #[tokio::test]
+    async fn a_question_waits_a_moment_until_everything_was_seen() {
+        let runs = runs();
+        assert_eq!(
+            runs.current_within("a", Duration::from_millis(1)).await,
+            None,
+            "it does not wait for ever"
+        );
+        let asking = tokio::spawn({
+            let runs = runs.clone();
+            async move { runs.current("a").await }
+        });
+        tokio::task::yield_now().await;
+        runs.publish(facts("a", "1"));
+        runs.set_synced();
+        assert_eq!(asking.await.unwrap().unwrap().message, "1");
     }
 
     #[tokio::test]

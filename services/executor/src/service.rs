@@ -84,7 +84,7 @@ impl Service {
             let uid = facts.owner.as_ref().map(|owner| owner.uid.as_str());
             uid == Some(&owner.uid) && facts.state() != proto::ExecutionState::Inert
         };
-        if let Some(facts) = self.runs.get(&run).filter(is_current) {
+        if let Some(facts) = self.runs.current(&run).await.filter(is_current) {
             return Ok(facts);
         }
         self.owned(owner, &run).await?.map(|(_, found)| self.best_facts(found)).ok_or(Error::NotFound)

@@ -30,9 +30,11 @@ pub async fn serve(
 }
 
 fn ready(readiness: &Readiness) -> (StatusCode, String) {
+    let absent = readiness.absent();
+    let rest = if absent.is_empty() { String::new() } else { format!("\naway: {}", absent.join(", ")) };
     match readiness.missing() {
-        missing if missing.is_empty() => (StatusCode::OK, "ok".to_owned()),
-        missing => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}", missing.join(", "))),
+        missing if missing.is_empty() => (StatusCode::OK, format!("ok{rest}")),
+        missing => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}{rest}", missing.join(", "))),
     }
 }
 
@@ -41,5 +43,23 @@ fn metrics(registry: &Registry) -> impl IntoResponse + use<> {
     match prometheus_client::encoding::text::encode(&mut text, registry) {
         Ok(()) => (StatusCode::OK, [(CONTENT_TYPE, OPENMETRICS)], text),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, OPENMETRICS)], String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_names_what_is_missing_and_what_is_only_away() {
+        let readiness = Readiness::new(&["executions"]);
+        readiness.note("executor b:2", false);
+        let (code, body) = ready(&readiness);
+        assert_eq!((code.as_u16(), body.as_str()), (503, "not ready: executions\naway: executor b:2"));
+        readiness.set("executions", true);
+        let (code, body) = ready(&readiness);
+        assert_eq!((code.as_u16(), body.as_str()), (200, "ok\naway: executor b:2"));
+        readiness.note("executor b:2", true);
+        assert_eq!(ready(&readiness).1, "ok");
     }
 }

@@ -23,6 +23,16 @@ mod armed {
         sync::{LazyLock, Mutex},
     };
 
+    /// Sends the signal; by another program, since that needs unsafe code here. A stop is taken by
+    /// the main thread whenever that comes to run, and whoever came to the place must not go on
+    /// before, so this ends after it.
+    const SCRIPT: &str = r"
+        kill -s $1 $2
+        tries=0
+        while [ $1 = STOP ] && [ $tries -lt 2000 ] && ! grep -q '^State:.[TZX]' /proc/$2/status; do
+            tries=$((tries + 1))
+        done";
+
     struct Armed {
         signal: &'static str,
         remaining: u32,
@@ -54,10 +64,8 @@ mod armed {
         };
         if let Some(signal) = signal {
             eprintln!("failpoint {name}: SIG{signal}");
-            // Through kill(1): sending signals directly needs unsafe code. The call returns only
-            // after the signal was sent, and both signals act before anything else runs here.
             let own = std::process::id().to_string();
-            let _ = Command::new("kill").args(["-s", signal, &own]).status();
+            let _ = Command::new("sh").args(["-c", SCRIPT, "failpoint", signal, &own]).status();
         }
     }
 }

@@ -136,7 +136,7 @@ async fn follow(
 ) {
     let mut changes = readiness.subscribe();
     loop {
-        let ready = changes.borrow_and_update().values().all(|ready| *ready);
+        let ready = changes.borrow_and_update().is_ready();
         report(&reporter, name, ready).await;
         tokio::select! {
             () = shutdown.cancelled() => return report(&reporter, name, false).await,

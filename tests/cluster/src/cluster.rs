@@ -344,6 +344,10 @@ impl Options {
                 if cluster.tier < self.tier {
                     return Err(Error::NeedsNode(cluster.name().into()));
                 }
+                if cluster.tier == Tier::Node {
+                    let tools = tools::ensure(&[Tool::Demo])?;
+                    containerd::take_images(&cluster.instance, tools.path(Tool::Demo)?)?;
+                }
                 Ok(cluster)
             }
             _ => self.start_locked(instance),

@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
 
+#[path = "flow/catalogue.rs"]
+mod catalogue;
+#[path = "flow/clearance.rs"]
+mod clearance;
 #[path = "flow/definition.rs"]
 mod definition;
+#[path = "flow/executors.rs"]
+mod executors;
 #[path = "flow/gates.rs"]
 mod gates;
 #[path = "flow/grpcurl.rs"]
@@ -14,8 +20,14 @@ mod hands;
 mod identity;
 #[path = "flow/invalid.rs"]
 mod invalid;
+#[path = "flow/leader.rs"]
+mod leader;
+#[path = "flow/order.rs"]
+mod order;
 #[path = "flow/outage.rs"]
 mod outage;
+#[path = "flow/people.rs"]
+mod people;
 #[path = "flow/permissions.rs"]
 mod permissions;
 #[path = "flow/protocol.rs"]
@@ -28,3 +40,7 @@ mod requests;
 mod spans;
 #[path = "flow/support.rs"]
 mod support;
+#[path = "flow/third_party.rs"]
+mod third_party;
+#[path = "flow/workflows.rs"]
+mod workflows;

@@ -329,6 +329,11 @@ pub async fn client_with_token(kubeconfig: &Path, token: &str) -> anyhow::Result
     .await
 }
 
+/// A client of the same cluster that the API server takes for another user.
+pub(crate) async fn client_as(kubeconfig: &Path, user: &str) -> anyhow::Result<Client> {
+    connect(kubeconfig, |config| config.auth_info.impersonate = Some(user.to_owned())).await
+}
+
 async fn connect(kubeconfig: &Path, change: impl FnOnce(&mut Config)) -> anyhow::Result<Client> {
     tls::install_provider();
     let kubeconfig =

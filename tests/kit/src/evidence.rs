@@ -26,6 +26,8 @@ pub const STARTED: &str = "workflowexecution.execution.started";
 pub const COMPLETED: &str = "workflowexecution.workflow.completed";
 /// Type of the event of a workflow that failed.
 pub const FAILED: &str = "workflowexecution.workflow.failed";
+/// Type of the event of a block that somebody cleared.
+pub const CLEARED: &str = "workflowexecution.block.cleared";
 
 /// One event of the audit log.
 #[derive(Clone, Debug, PartialEq)]

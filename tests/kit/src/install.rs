@@ -1,5 +1,5 @@
-//! What an environment needs in its cluster: definitions, namespaces and permissions, taken from
-//! the files that a person would apply.
+//! What an environment needs in its cluster: definitions, policies, namespaces and permissions, taken
+//! from the files that a person would apply.
 
 use std::{fs, time::Duration};
 
@@ -51,6 +51,11 @@ impl Spaces {
         [&self.namespace, &self.execution_namespace]
     }
 
+    /// What something without a namespace is called here.
+    pub(crate) fn own(&self, name: &str) -> String {
+        if *self == Self::usual() { name.to_owned() } else { format!("{name}-{}", self.namespace) }
+    }
+
     /// Moves an object of the files here: its namespace, the accounts it speaks of and, so that
     /// environments do not share it, the name of what has no namespace.
     fn adopt(&self, object: &mut Value) {
@@ -66,7 +71,7 @@ impl Spaces {
         if *self == Self::usual() {
             return;
         }
-        let own = |name: &str| Some(format!("{name}-{}", self.namespace));
+        let own = |name: &str| Some(self.own(name));
         if kind(object).starts_with("Cluster") {
             rewrite(object.pointer_mut("/metadata/name"), own);
         }
@@ -103,6 +108,11 @@ pub(crate) async fn install(client: &Client, repository: &Repository, spaces: &S
         }))
         .await
     };
+    // They are the same for all environments of a cluster, and stay there.
+    let policies = async {
+        let objects = read(repository, "deploy/admission")?;
+        try_join_all(objects.iter().map(|object| apply(client, object))).await
+    };
     let permissions = async {
         let api: Api<Namespace> = Api::all(client.clone());
         try_join_all(spaces.both().map(|name| {
@@ -126,7 +136,7 @@ pub(crate) async fn install(client: &Client, repository: &Repository, spaces: &S
         // Pods are refused until it is there.
         wait::until(&api, "default", "its creation", LIMIT, |_| true).await
     };
-    tokio::try_join!(definitions, permissions, accounts).map(drop)
+    tokio::try_join!(definitions, policies, permissions, accounts).map(drop)
 }
 
 /// Removes what is in the cluster of one environment, whatever still runs there.
@@ -242,6 +252,19 @@ fn grant(objects: &[Value], binding: &Value) -> Option<Grant> {
             ..ResourceAttributes::default()
         },
     })
+}
+
+/// Waits until a user may write the statuses of executions.
+pub(crate) async fn may_patch_status(client: &Client, user: &str, namespace: &str) -> anyhow::Result<()> {
+    let attributes = ResourceAttributes {
+        namespace: Some(namespace.to_owned()),
+        group: Some(evenkeel_api::GROUP.to_owned()),
+        resource: Some("workflowexecutions".to_owned()),
+        subresource: Some("status".to_owned()),
+        verb: Some("patch".to_owned()),
+        ..ResourceAttributes::default()
+    };
+    in_force(client, Grant { user: user.to_owned(), attributes }).await
 }
 
 /// Waits until the API server acts on a permission: it learns of bindings a moment later.

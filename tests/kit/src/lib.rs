@@ -26,6 +26,7 @@ mod install;
 mod launches;
 mod layout;
 mod options;
+mod person;
 mod place;
 mod ports;
 mod race;

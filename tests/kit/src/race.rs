@@ -58,7 +58,9 @@ fn phase(execution: &WorkflowExecution) -> &str {
 /// What an execution says of whom it waits for.
 fn waits_for(execution: &WorkflowExecution) -> Option<&str> {
     let blocked = condition(execution, "Blocked").filter(|blocked| blocked.status == "True")?;
-    ["TargetBusy", "CooldownActive"].contains(&blocked.reason.as_str()).then_some(blocked.message.as_str())
+    ["TargetBusy", "CooldownActive", "Queued"]
+        .contains(&blocked.reason.as_str())
+        .then_some(blocked.message.as_str())
 }
 
 /// When its run started and ended.

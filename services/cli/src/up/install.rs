@@ -1,4 +1,5 @@
-//! What the cluster needs before the services can work: the definitions and two namespaces.
+//! What the cluster needs before the services can work: the definitions, the policy of who may clear a
+//! block, and two namespaces.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{Patch, PatchParams},
+    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams},
     runtime::wait::{await_condition, conditions::is_crd_established},
 };
 use serde_json::json;
@@ -20,6 +21,7 @@ use crate::{
 };
 
 const MANAGER: &str = "evenkeel-up";
+const POLICY: &str = include_str!("../../../../deploy/admission/block-clearance.yaml");
 const ESTABLISHED_LIMIT: Duration = Duration::from_secs(30);
 
 /// Installs what is missing. What somebody else installed is left as it is, and named.
@@ -27,6 +29,7 @@ pub(super) async fn install(cluster: &Cluster, namespaces: &[&str]) -> Result<()
     for definition in definitions::all() {
         define(cluster, definition).await?;
     }
+    policy(cluster).await?;
     for name in namespaces {
         let api: Api<Namespace> = Api::all(cluster.client.clone());
         if api.get_opt(name).await.map_err(|error| cluster.explain(error))?.is_none() {
@@ -37,6 +40,24 @@ pub(super) async fn install(cluster: &Cluster, namespaces: &[&str]) -> Result<()
                 .map_err(|error| cluster.explain(error))?;
             output::note(&format!("created namespace {name}"));
         }
+    }
+    Ok(())
+}
+
+/// The policy and its binding. What is there is made as it should be: without it, anybody who may write
+/// a status could clear a block in another's name.
+async fn policy(cluster: &Cluster) -> Result<()> {
+    let objects: Vec<DynamicObject> = serde_saphyr::from_multiple(POLICY)
+        .map_err(|error| Error::Up(format!("cannot read the admission policy: {error}")))?;
+    for object in objects {
+        let types = object.types.clone().unwrap_or_default();
+        let kind = GroupVersionKind::try_from(&types)
+            .map_err(|error| Error::Up(format!("cannot read the admission policy: {error}")))?;
+        let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &ApiResource::from_gvk(&kind));
+        let params = PatchParams::apply(MANAGER).force();
+        api.patch(&object.name_any(), &params, &Patch::Apply(&object))
+            .await
+            .map_err(|error| cluster.explain(error))?;
     }
     Ok(())
 }

@@ -114,6 +114,36 @@ fn the_message_is_that_of_the_contract() {
 }
 
 #[test]
+fn a_clearance_after_everything_was_settled_is_submitted_in_the_name_of_its_user() {
+    let (deliveries, mut items) = deliveries();
+    let mut failed = record(Phase::Failed);
+    let details = serde_json::json!({ "failedTaskIndex": 0, "failedTaskName": "", "reason": "TaskFailed",
+        "message": "m", "failedAt": "2026-01-01T00:00:00Z", "naturalLanguageSummary": "",
+        "wasExecutionFailure": true });
+    let status = serde_json::json!({ "failureDetails": details, "blockClearance": {
+        "clearMethod": "StatusField", "clearReason": "looked at it", "clearedBy": "mary" } });
+    let mut object =
+        evenkeel_api::WorkflowExecution::new("we-1", evenkeel_api::WorkflowExecutionSpec::default());
+    object.status = serde_json::from_value(status).unwrap();
+    let read = crate::record::from_object(&object).status;
+    failed.status.failure = read.failure;
+    for kind in [kind::RELEASED, kind::AUDIT_RECORDED] {
+        conditions::set(&mut failed.status.conditions, kind, true, ("R", String::new()), 1, 0);
+    }
+    assert_eq!(deliveries.follow(&failed, None), Audit::Acknowledged);
+    failed.status.clearance = read.clearance;
+    assert_eq!(deliveries.follow(&failed, None), Audit::Pending);
+    let sent: Vec<_> = std::iter::from_fn(|| items.try_recv().ok()).map(|item| item.event).collect();
+    let last = sent.last().unwrap();
+    assert_eq!((sent.len(), last.event_type.as_str()), (4, "workflowexecution.block.cleared"));
+    assert_eq!((last.actor_type.as_str(), last.actor_id.as_str()), ("user", "mary"));
+    assert_eq!(last.event_action, "block_cleared");
+    assert_eq!(last.event_id, event_id(UID, "workflowexecution.block.cleared"));
+    acknowledge(&deliveries, 4);
+    assert_eq!(deliveries.follow(&failed, None), Audit::Acknowledged);
+}
+
+#[test]
 fn ids_are_the_same_for_ever_and_differ_by_type_and_execution() {
     let id = event_id(UID, "workflowexecution.execution.started");
     assert_eq!(id, event_id(UID, "workflowexecution.execution.started"));

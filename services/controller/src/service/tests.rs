@@ -1,17 +1,19 @@
 //! The whole path of a reconcile, against an API server and an executor that are scripted.
 
 use evenkeel_core::plan::Settings;
-use evenkeel_kit::{channel, config::Security, rpc::Class};
+use evenkeel_kit::{config::Security, rpc::Class};
 use evenkeel_proto::execution::v1::{self as proto, ExecutionState};
 use fakes::{Log, Refuses, Server};
+use kube::runtime::watcher;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::*;
-use crate::{audit, events, executor::Executor};
+use crate::{audit, events};
 
+mod executors;
 mod fakes;
+mod gates;
 
 /// A controller between its two fakes.
 struct Stage {
@@ -27,29 +29,38 @@ impl Stage {
         let log = Log::default();
         let (server, executor) = (Server::new(object, &log), fakes::Executor::new(&log));
         let security = Security { plaintext: true, ..Security::default() };
-        let connection = channel::connect(&executor.serve().await, &security).unwrap();
+        let addresses = [executor.serve().await];
+        let (index, runs) = (known(), Arc::<Runs>::default());
+        let executors =
+            Executors::connect(&addresses, &security, (index.clone(), runs.clone()), Duration::from_secs(30))
+                .unwrap();
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        let wake = Wake::new(mpsc::unbounded_channel().0);
+        let wake = Wake::default();
         let (events, publisher) = events::events(server.client(), "ops", metrics.clone());
         tokio::spawn(publisher.run());
         let context = Arc::new(Context {
             objects: Objects::new(server.client(), "ops", metrics.clone()),
-            executor: Executor::new(connection),
+            executors,
+            catalogue: Catalogue::new(server.client(), "ops", None),
             audit: audit::deliveries(None, wake.clone()).0,
             events,
-            index: Arc::default(),
-            runs: Arc::default(),
-            latest: Latest::default(),
+            index,
+            runs,
+            latest: Arc::default(),
             failures: Failures::default(),
             metrics,
-            settings: Settings {
+            live: Live::of(Settings {
                 cooldown,
+                backoff: Duration::from_secs(60),
+                backoff_max: Duration::from_secs(600),
+                block: true,
                 poll: Duration::from_secs(10),
                 start_timeout: Duration::from_secs(30),
                 stuck_grace: Duration::from_secs(120),
-            },
+            }),
             wake,
+            leadership: Leadership::always(),
         });
         Self { server, executor, context, log, registry }
     }
@@ -92,6 +103,14 @@ impl Stage {
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         text
     }
+}
+
+/// An index that has seen everything there is.
+fn known() -> Arc<Index> {
+    let index = Index::default();
+    index.apply(&watcher::Event::Init);
+    index.apply(&watcher::Event::InitDone);
+    Arc::new(index)
 }
 
 fn object() -> Value {
@@ -292,4 +311,14 @@ async fn a_run_deleted_by_somebody_fails_the_execution() {
     stage.look().await;
     let details = stage.stored()["status"]["failureDetails"].clone();
     assert!(details["message"].as_str().unwrap().contains("deleted"), "{details}");
+}
+
+#[tokio::test]
+async fn a_replica_that_no_longer_leads_does_nothing() {
+    let mut stage = Stage::usual(accepted()).await;
+    Arc::get_mut(&mut stage.context).unwrap().leadership = Leadership::never();
+    let object = Arc::new(serde_json::from_value(stage.stored()).unwrap());
+    let error = reconcile(object, stage.context.clone()).await.unwrap_err();
+    assert_eq!(error.reason(), "NOT_LEADING");
+    assert_eq!(*stage.log.lock(), ["GetTarget", "GET object"], "it only looked");
 }

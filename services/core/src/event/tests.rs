@@ -235,3 +235,44 @@ fn parameters_that_are_too_many_are_proved_together() {
     record.spec.parameters = many("b");
     assert_ne!(first, digest(&record));
 }
+
+fn cleared(by: &str, reason: &str) -> Record {
+    let mut record = record(Phase::Failed);
+    record.status.failure = Some(failure(Reason::TaskFailed, true));
+    let (by, reason) = (by.to_owned(), reason.to_owned());
+    record.status.clearance = Some(crate::record::Clearance { by, reason, at: Some(100_000) });
+    record
+}
+
+#[test]
+fn a_clearance_is_an_event_of_its_own_by_the_user_who_cleared() {
+    let record = cleared("mary", "looked at the pods");
+    let events = derive(&record);
+    assert_eq!((events.len(), count(&record)), (4, 4));
+    let event = &events[3];
+    assert_eq!((event.event_type, event.action()), ("workflowexecution.block.cleared", "block_cleared"));
+    assert_eq!((event.user.as_deref(), event.timestamp, event.succeeded), (Some("mary"), 100_000, true));
+    for (key, value) in [
+        ("clear_reason", "looked at the pods"),
+        ("cleared_at", "1970-01-01T00:01:40Z"),
+        ("previous_state", "Blocked"),
+        ("new_state", "Running"),
+        ("workflow_name", "restart"),
+        ("target_resource", "ns/Deployment/api"),
+    ] {
+        assert_eq!(event.data[key], value);
+    }
+    assert!(events[..3].iter().all(|event| event.user.is_none()));
+}
+
+#[test]
+fn a_clearance_fits_the_log_and_one_of_nothing_is_none() {
+    let huge = cleared(&"m".repeat(300), &"\u{1}".repeat(300_000));
+    let event = derive(&huge).pop().unwrap();
+    assert!(event.user.unwrap().len() <= 255);
+    assert!(serde_json::to_string(&event.data).unwrap().len() < 256 * 1024);
+    let mut completed = cleared("mary", "because");
+    completed.status.phase = StoredPhase::Known(Phase::Completed);
+    completed.status.failure = None;
+    assert_eq!(derive(&completed).len(), 3);
+}

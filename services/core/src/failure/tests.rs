@@ -1,4 +1,5 @@
 use super::*;
+use crate::facts::FailedTask;
 
 fn run(reason: &str, cause: &str, started: bool) -> Facts {
     let task = FailedTask { cause: cause.to_owned(), ..FailedTask::default() };
@@ -18,14 +19,20 @@ fn what_a_job_ends_with_maps_to_the_contract() {
         ("BackoffLimitExceeded", "OOMKilled", Reason::OomKilled),
         ("BackoffLimitExceeded", "StartError", Reason::ConfigurationError),
         ("BackoffLimitExceeded", "Evicted", Reason::ResourceExhausted),
+        ("BackoffLimitExceeded", "TerminationByKubelet", Reason::ResourceExhausted),
+        ("BackoffLimitExceeded", "EvictionByEvictionAPI", Reason::ResourceExhausted),
+        ("BackoffLimitExceeded", "OutOfmemory", Reason::ResourceExhausted),
         ("PodFailurePolicy", "", Reason::TaskFailed),
+        ("FailJob", "", Reason::TaskFailed),
         ("DeadlineExceeded", "", Reason::DeadlineExceeded),
         ("DeadlineExceeded", "ErrImagePull", Reason::ImagePullBackOff),
         ("DeadlineExceeded", "ImagePullBackOff", Reason::ImagePullBackOff),
         ("DeadlineExceeded", "CreateContainerConfigError", Reason::ConfigurationError),
+        ("DeadlineExceeded", "Unschedulable", Reason::ResourceExhausted),
+        ("DeadlineExceeded", "FailedCreatePodSandBox", Reason::DeadlineExceeded),
         ("DeadlineExceeded", "SomethingNew", Reason::DeadlineExceeded),
         ("Cancelled", "", Reason::TaskFailed),
-        ("AWXJobCanceled", "", Reason::TaskFailed),
+        ("JobFailed", "", Reason::TaskFailed),
         ("SomethingNew", "", Reason::Unknown),
         ("", "", Reason::Unknown),
     ] {
@@ -62,7 +69,9 @@ fn a_run_is_stuck_only_before_anything_started() {
     assert_eq!(stuck(&run("", "ErrImagePull", true)), None);
     assert_eq!(stuck(&run("", "QuotaExceeded", false)), Some(Reason::ResourceExhausted));
     assert_eq!(stuck(&run("", "ServiceAccountNotFound", false)), Some(Reason::ConfigurationError));
-    assert_eq!(stuck(&run("", "Unschedulable", false)), None, "a cluster may get room again");
+    for waits in ["Unschedulable", "FailedCreatePodSandBox", "Evicted"] {
+        assert_eq!(stuck(&run("", waits, false)), None, "{waits}: a cluster may get room again");
+    }
     assert_eq!(stuck(&run("", "OOMKilled", false)), None);
     assert_eq!(stuck(&run("", "", false)), None);
 }
@@ -121,7 +130,11 @@ fn only_a_cause_that_keeps_a_task_from_starting_proves_that_nothing_ran() {
         ("BackoffLimitExceeded", "CreateContainerConfigError", false, false),
         ("BackoffLimitExceeded", "StartError", false, false),
         ("DeadlineExceeded", "Unschedulable", false, false),
+        ("DeadlineExceeded", "FailedCreatePodSandBox", false, false),
+        ("BackoffLimitExceeded", "OutOfcpu", false, false),
         ("BackoffLimitExceeded", "Evicted", true, true),
+        ("BackoffLimitExceeded", "Evicted", false, true),
+        ("BackoffLimitExceeded", "EvictionByEvictionAPI", false, true),
         ("DeadlineExceeded", "ImagePullBackOff", true, true),
         ("", "", false, true),
     ] {

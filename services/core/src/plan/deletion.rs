@@ -52,6 +52,6 @@ fn unrecorded_launch(observed: &Observed<'_>, now: Millis) -> Option<Decision> {
         return None;
     }
     let facts = observed.lock()?.launched_run(&record.uid)?;
-    let resolved = validate::resolve(&record.spec).ok()?;
-    Some(write::running(observed, &resolved, facts, true, now))
+    validate::validate(&record.spec).ok()?;
+    Some(write::running(observed, facts, true, now))
 }

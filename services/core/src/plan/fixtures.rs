@@ -6,9 +6,10 @@ use super::{Answers, Audit, Decision, Observed, Reading, Settings, Write, plan};
 use crate::{
     conditions::{self, Millis, kind},
     facts::{Facts, FailedTask, Lock, Owner, RunState},
-    gate::Past,
+    gate::History,
     phase::Phase,
     record::{Record, Spec, Status, StoredPhase},
+    workflow::Entry,
 };
 
 pub(super) const NOW: Millis = 1_000_000;
@@ -18,11 +19,13 @@ pub(super) const MINUTE: Millis = 60_000;
 pub(super) struct Case {
     pub(super) record: Record,
     pub(super) lock: Reading<Lock>,
+    pub(super) workflow: Reading<Entry>,
     pub(super) run: Reading<Facts>,
-    pub(super) history: Vec<Past>,
+    pub(super) history: Option<History>,
     pub(super) audit: Audit,
     pub(super) answers: Answers,
     pub(super) failures: u32,
+    pub(super) settings: Settings,
 }
 
 impl Case {
@@ -48,11 +51,13 @@ impl Case {
                 ..Record::default()
             },
             lock: Reading::Unread,
+            workflow: Reading::Unread,
             run: Reading::Unread,
-            history: Vec::new(),
+            history: Some(History::default()),
             audit: Audit::Pending,
             answers: Answers::default(),
             failures: 0,
+            settings: settings(),
         };
         match phase {
             Some(Phase::Completed) => case.with(kind::EXECUTION_COMPLETE, true),
@@ -83,16 +88,16 @@ impl Case {
     }
 
     pub(super) fn plan_at(&self, now: Millis) -> Decision {
-        let settings = settings();
         let observed = Observed {
             record: &self.record,
             lock: self.lock.clone(),
+            workflow: self.workflow.clone(),
             run: self.run.clone(),
-            history: &self.history,
+            history: self.history.as_ref(),
             audit: self.audit,
             answers: self.answers.clone(),
             failures: self.failures,
-            settings: &settings,
+            settings: &self.settings,
         };
         plan(&observed, now)
     }
@@ -112,9 +117,12 @@ impl Case {
     }
 }
 
-pub(super) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         cooldown: Duration::from_secs(300),
+        backoff: Duration::from_secs(60),
+        backoff_max: Duration::from_secs(600),
+        block: true,
         poll: Duration::from_secs(10),
         start_timeout: Duration::from_secs(30),
         stuck_grace: Duration::from_secs(120),

@@ -1,15 +1,16 @@
 //! Executions, an executor, an audit log and a controller that crashes, pauses and repeats itself:
-//! whatever happens, nothing launches twice, nothing that ended changes, and when the world calms
-//! down everything ends.
+//! whatever happens, the invariants hold after every step, and when the world calms down everything
+//! ends or says what it waits for.
 
 use proptest::prelude::*;
 
 use self::world::World;
 use crate::phase::Phase;
 
+mod invariants;
 mod world;
 
-const EXECUTIONS: usize = 3;
+const EXECUTIONS: usize = 5;
 const TARGETS: usize = 2;
 
 #[derive(Clone, Debug)]
@@ -41,6 +42,22 @@ enum Action {
     Delete {
         who: usize,
     },
+    /// Somebody clears the target after it, if there is anything to clear.
+    Clear {
+        who: usize,
+    },
+    /// Somebody wants it to end before its time.
+    Cancel {
+        who: usize,
+    },
+    /// The executor refuses the next start of it.
+    Refuse {
+        who: usize,
+    },
+    /// The history is not known, or is again.
+    History {
+        known: bool,
+    },
     /// Somebody writes a phase by hand.
     Edit {
         who: usize,
@@ -71,6 +88,10 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (target.clone(), any::<bool>()).prop_map(|(target, well)| Action::End { target, well }),
         1 => target.prop_map(|target| Action::Remove { target }),
         1 => who.clone().prop_map(|who| Action::Delete { who }),
+        2 => who.clone().prop_map(|who| Action::Clear { who }),
+        1 => who.clone().prop_map(|who| Action::Cancel { who }),
+        1 => who.clone().prop_map(|who| Action::Refuse { who }),
+        1 => any::<bool>().prop_map(|known| Action::History { known }),
         1 => (who.clone(), 0..Phase::ALL.len())
             .prop_map(|(who, at)| Action::Edit { who, phase: Phase::ALL[at] }),
         3 => who.prop_map(|who| Action::Deliver { who }),
@@ -85,11 +106,12 @@ proptest! {
 
     #[test]
     fn whatever_happens_nothing_launches_twice_and_everything_ends(
-        actions in proptest::collection::vec(action(), 1..60)
+        actions in proptest::collection::vec(action(), 1..80)
     ) {
         let mut world = World::new();
         for action in &actions {
             world.step(action);
+            world.check();
         }
         world.calm_down();
     }
@@ -106,6 +128,7 @@ fn an_undisturbed_execution_is_stored_three_times() {
         let accepting = u64::from(!accepted && world.executions[0].record.has_finalizer);
         writes += world.executions[0].version - before - accepting;
         world.step(&Action::End { target: 0, well: true });
+        world.check();
         world.deliver(0);
         world.now += 61_000;
     }

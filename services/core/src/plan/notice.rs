@@ -1,11 +1,13 @@
 //! What people are told through Kubernetes Events.
 
 use crate::{
-    conditions::Millis,
+    conditions::{Millis, reason},
     facts::Facts,
+    gate::Hold,
     go_duration,
     phase::Phase,
-    record::{Failure, Record, StoredPhase},
+    record::{Clearance, Failure, Record, StoredPhase},
+    workflow::Resolved,
 };
 
 /// How much attention a notice asks for.
@@ -36,19 +38,44 @@ fn warning(reason: &'static str, note: String) -> Notice {
     Notice { severity: Severity::Warning, reason, note }
 }
 
-pub(super) fn validated(record: &Record) -> Notice {
+/// How many parameters are named that are not passed on.
+const DROPPED_NAMED: usize = 5;
+
+pub(super) fn validated(record: &Record, resolved: &Resolved) -> Notice {
     let (workflow, target) = (&record.spec.workflow_id, &record.spec.target);
-    normal("WorkflowValidated", format!("workflow {workflow} may run on target {target}"))
+    let mut note = format!("workflow {workflow} may run on target {target}");
+    let given = record.spec.parameters.keys().map(String::as_str);
+    let dropped: Vec<&str> = given.filter(|name| !resolved.parameters.contains_key(*name)).collect();
+    if !dropped.is_empty() {
+        let named: Vec<&str> = dropped.iter().take(DROPPED_NAMED).copied().collect();
+        let more = if dropped.len() > DROPPED_NAMED { ", …" } else { "" };
+        note = format!("{note}; without parameters that it does not declare: {}{more}", named.join(", "));
+    }
+    normal("WorkflowValidated", note)
 }
 
 pub(super) fn validation_failed(check: &str, message: &str) -> Notice {
     warning("WorkflowValidationFailed", format!("{check}: {message}"))
 }
 
-pub(super) fn cooldown(record: &Record, until: Millis, now: Millis) -> Notice {
-    let remaining = std::time::Duration::from_secs(((until - now + 500) / 1000).unsigned_abs());
+/// What an execution waits for. That of a cooldown says how long it lasts, in whole seconds.
+pub(super) fn waiting(record: &Record, hold: &Hold, now: Millis) -> Notice {
+    match (hold.reason, hold.until) {
+        (reason::COOLDOWN_ACTIVE, Some(until)) => {
+            let remaining = std::time::Duration::from_secs(((until - now + 500) / 1000).unsigned_abs());
+            let target = &record.spec.target;
+            let remaining = go_duration::format(remaining);
+            normal(hold.reason, format!("target {target} rests for another {remaining}"))
+        }
+        (reason::PREVIOUS_EXECUTION_FAILED, _) => warning(hold.reason, hold.message.clone()),
+        _ => normal(hold.reason, hold.message.clone()),
+    }
+}
+
+/// Somebody cleared the target.
+pub(super) fn cleared(record: &Record, clearance: &Clearance) -> Notice {
     let target = &record.spec.target;
-    normal("CooldownActive", format!("target {target} rests for another {}", go_duration::format(remaining)))
+    normal(reason::BLOCK_CLEARED, format!("{} cleared target {target}: {}", clearance.by, clearance.reason))
 }
 
 pub(super) fn created(engine: &str, facts: &Facts, adopted: bool) -> Notice {

@@ -6,6 +6,7 @@ use crate::{
     facts::{Lock, Refusal},
     failure::{self, Reason},
     gate, validate,
+    workflow::Unresolved,
 };
 
 /// How long to wait when the lock keeps moving.
@@ -14,27 +15,25 @@ const MOVED_WAIT: Millis = 50;
 const REMOVING_WAIT: Millis = 250;
 
 pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
-    let resolved = match validate::resolve(&observed.record.spec) {
-        Ok(resolved) => resolved,
-        Err(problem) => {
-            let message = problem.to_string();
-            let told = notice::validation_failed("the specification is not valid", &message);
-            return write::never_started(observed, Reason::ConfigurationError, message, Some(told), now);
-        }
-    };
+    if let Err(problem) = validate::validate(&observed.record.spec) {
+        let message = problem.to_string();
+        let told = notice::validation_failed("the specification is not valid", &message);
+        return write::never_started(observed, Reason::ConfigurationError, message, Some(told), now);
+    }
     match &observed.answers {
         Answers { start: Some(StartAnswer::Started { facts, adopted }), .. } => {
-            return write::running(observed, &resolved, facts, *adopted, now);
+            return write::running(observed, facts, *adopted, now);
         }
-        Answers { start: Some(StartAnswer::Refused(refusal)), release, .. } => {
-            return refused(observed, refusal, release.as_ref(), now);
+        Answers { start: Some(StartAnswer::Refused(Refusal { kind, message })), .. } => {
+            let why = (failure::of_refusal(*kind), "the executor refused to start it");
+            return refused(observed, why, message, now);
         }
         Answers { start: Some(StartAnswer::Busy { holder }), .. } => {
             return wait::explained(observed, gate::busy(&observed.record.spec.target, holder), now);
         }
         // It was launched, but the controller ended before it could write that down.
         Answers { start: Some(StartAnswer::Vanished), .. } => {
-            return write::vanished_unrecorded(observed, &resolved, now);
+            return write::vanished_unrecorded(observed, now);
         }
         Answers { start: Some(StartAnswer::Moved), .. } => return wait::quiet(MOVED_WAIT),
         Answers { start: Some(StartAnswer::Unavailable(why)), .. } => {
@@ -51,7 +50,18 @@ pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
     };
     // A launch whose status was never written is carried on, whatever the gates say by now.
     if let Some(facts) = lock.launched_run(&observed.record.uid) {
-        return write::running(observed, &resolved, facts, true, now);
+        return write::running(observed, facts, true, now);
+    }
+    if let Some(reason) = &observed.record.cancelled {
+        return withdrawn(observed, reason, now);
+    }
+    match observed.resolved() {
+        Ok(_) => {}
+        Err(Unresolved::Waiting(why)) => return wait::for_catalogue(observed, &why, now),
+        Err(Unresolved::Never(problem)) => {
+            let why = (Reason::ConfigurationError, "the workflow cannot be resolved");
+            return refused(observed, why, &problem.to_string(), now);
+        }
     }
     match gate::hold(observed, now) {
         Some(hold) => wait::explained(observed, hold, now),
@@ -63,22 +73,30 @@ fn start(lock: &Lock) -> Decision {
     Decision::Act(Effect::Start { expected_token: lock.token })
 }
 
-/// Before a refusal becomes final, the attempt is released: that fences every start of it that may
-/// still be under way, so nothing can go live after its status says that nothing ran.
-fn refused(
-    observed: &Observed<'_>,
-    refusal: &Refusal,
-    release: Option<&ReleaseAnswer>,
-    now: Millis,
-) -> Decision {
-    match release {
+/// Somebody cancelled it before it started. It ends as a refused one does: fenced first.
+fn withdrawn(observed: &Observed<'_>, why: &str, now: Millis) -> Decision {
+    match &observed.answers.release {
         None => Decision::Act(Effect::Release),
         Some(ReleaseAnswer::Removing) => wait::quiet(REMOVING_WAIT),
         Some(ReleaseAnswer::Unavailable(why)) => wait::for_executor(observed, why, now),
         Some(ReleaseAnswer::Released) => {
-            let told = notice::validation_failed("the executor refused to start it", &refusal.message);
-            let reason = failure::of_refusal(refusal.kind);
-            write::never_started(observed, reason, refusal.message.clone(), Some(told), now)
+            let message = format!("cancelled before it started: {why}");
+            write::never_started(observed, Reason::TaskFailed, message, None, now)
+        }
+    }
+}
+
+/// Before a refusal becomes final, the attempt is released: that fences every start of it that may
+/// still be under way, so nothing can go live after its status says that nothing ran. A catalogue's
+/// word is no different: a start may have been sent while it still said something else.
+fn refused(observed: &Observed<'_>, (reason, check): (Reason, &str), message: &str, now: Millis) -> Decision {
+    match &observed.answers.release {
+        None => Decision::Act(Effect::Release),
+        Some(ReleaseAnswer::Removing) => wait::quiet(REMOVING_WAIT),
+        Some(ReleaseAnswer::Unavailable(why)) => wait::for_executor(observed, why, now),
+        Some(ReleaseAnswer::Released) => {
+            let told = notice::validation_failed(check, message);
+            write::never_started(observed, reason, message.to_owned(), Some(told), now)
         }
     }
 }

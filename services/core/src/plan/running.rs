@@ -22,6 +22,14 @@ pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
 
 fn live(observed: &Observed<'_>, facts: &Facts, now: Millis) -> Decision {
     let poll = millis(observed.settings.poll);
+    if let Some(reason) = &observed.record.cancelled {
+        return match &observed.answers.cancel {
+            None => Decision::Act(Effect::Cancel { reason: reason.clone() }),
+            Some(CancelAnswer::Unavailable(why)) => wait::for_executor(observed, why, now),
+            // It ends as the engine ends it, and that is heard of.
+            Some(CancelAnswer::Done) => wait::quiet(poll),
+        };
+    }
     let since = observed.record.status.start.unwrap_or(now);
     let patience_ends = since + millis(observed.settings.stuck_grace);
     let stuck = failure::stuck(facts);

@@ -19,7 +19,7 @@ pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
         return report_audit(observed, None, now);
     }
     // What counts as ended without a time was released, and went above.
-    let Some(due) = release_due(observed) else { return Decision::Rest };
+    let Some(due) = release_due(observed, now) else { return Decision::Rest };
     if now < due {
         return report_audit(observed, Some(due), now);
     }
@@ -41,10 +41,15 @@ pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
     }
 }
 
-/// When the lock is given up: after the cooldown, or at once when nothing ran.
-fn release_due(observed: &Observed<'_>) -> Option<Millis> {
-    let end = observed.record.status.completion?;
-    Some(if observed.record.was_executed() { end + observed.settings.cooldown_millis() } else { end })
+/// When the lock is given up: after the cooldown, or at once when nothing ran. An end that is further
+/// in the future than any rest lasts is a clock that was set back, and nothing to wait for: the next
+/// execution rests by itself.
+fn release_due(observed: &Observed<'_>, now: Millis) -> Option<Millis> {
+    let record = observed.record;
+    let end = record.status.completion?;
+    let rest = observed.settings.cooldown_millis();
+    let rests = record.was_executed() && end <= now + rest;
+    Some(if rests { end + rest } else { end.min(now) })
 }
 
 /// Keeps `AuditRecorded` true to what the log acknowledged, with as few writes as that takes.
@@ -55,10 +60,12 @@ fn report_audit(observed: &Observed<'_>, release_due: Option<Millis>, now: Milli
             return wait::quiet(release_due.map_or(AUDIT_WAIT, |due| (due - now).min(AUDIT_WAIT)));
         }
         Audit::Acknowledged => {
-            record.holds(kind::AUDIT_RECORDED) || release_due.is_some_and(|due| due - now < RELEASE_IS_CLOSE)
+            let is_said = record.holds(kind::AUDIT_RECORDED) && record.tells_its_clearance();
+            is_said || release_due.is_some_and(|due| due - now < RELEASE_IS_CLOSE)
         }
-        Audit::Off | Audit::Failing | Audit::Refused => {
-            is_false(&record.status.conditions, kind::AUDIT_RECORDED)
+        Audit::Failing => is_false(&record.status.conditions, kind::AUDIT_RECORDED),
+        Audit::Off | Audit::Refused => {
+            is_false(&record.status.conditions, kind::AUDIT_RECORDED) && record.tells_its_clearance()
         }
     };
     match release_due {

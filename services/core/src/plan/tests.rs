@@ -10,6 +10,7 @@ use crate::{
     failure::Reason,
 };
 
+mod catalogue;
 mod ending;
 mod gates;
 
@@ -110,6 +111,7 @@ fn an_inert_run_of_ours_is_started_and_not_taken_for_a_launch() {
         holder: Some(owner("uid-1")),
         run: Some(facts(RunState::Inert)),
         held_since: Some(NOW),
+        ..Lock::default()
     });
     assert_eq!(case.plan(), Decision::Act(Effect::Start { expected_token: 8 }));
 }
@@ -215,6 +217,7 @@ fn a_run_that_failed_fails_the_execution_with_its_cause() {
         exit_code: Some(137),
         cause: "OOMKilled".to_owned(),
         message: "killed".to_owned(),
+        last_lines: vec!["remediating".to_owned(), "no more memory".to_owned()],
     };
     let facts = Facts {
         reason: "BackoffLimitExceeded".to_owned(),
@@ -232,9 +235,14 @@ fn a_run_that_failed_fails_the_execution_with_its_cause() {
     assert_eq!((failure.step_name.as_deref(), failure.exit_code), (Some("workflow"), Some(137)));
     assert_eq!((failure.ran_for, failure.at), (Some(Duration::from_secs(90)), NOW));
     assert!(failure.was_execution_failure && failure.summary.contains("memory limit"));
+    assert!(failure.summary.contains("| no more memory\n"), "{}", failure.summary);
     assert_eq!(condition(&write, kind::EXECUTION_COMPLETE), ("False", "OOMKilled"));
     assert_eq!(condition(&write, kind::READY), ("False", "NotReady"));
     assert_eq!(reasons(&write), ["WorkflowFailed", "PhaseTransition"]);
+    // What a workflow prints is for people: the summary has it, and nothing that is kept or sent on.
+    case.record.status = write.status;
+    let told = format!("{:?} {:?} {:?}", derive(&case.record), write.notices, case.record.status.conditions);
+    assert!(!told.contains("no more memory"), "{told}");
 }
 
 #[test]

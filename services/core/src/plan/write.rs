@@ -13,7 +13,7 @@ use crate::{
     record::{Failure, Outcome, Status, StoredPhase},
     summary,
     target::run_name,
-    validate::{Resolved, resolve},
+    workflow::Resolved,
 };
 
 /// A status under construction.
@@ -59,8 +59,24 @@ impl<'a> Draft<'a> {
         self.condition(kind::AUDIT_RECORDED, holds, reason, message.to_owned());
     }
 
+    /// Says who cleared the target, once the audit log was told, too.
+    fn clearance(&mut self) -> Option<Notice> {
+        let record = self.observed.record;
+        let clearance = record.clearance()?;
+        if self.observed.audit == Audit::Pending || record.tells_its_clearance() {
+            return None;
+        }
+        let message = format!("{} cleared the target: {}", clearance.by, clearance.reason);
+        self.condition(kind::CLEARED, true, reason::BLOCK_CLEARED, message);
+        Some(notice::cleared(record, clearance))
+    }
+
     fn settle(&mut self, resolved: &Resolved) {
+        if resolved.engine.is_empty() {
+            return;
+        }
         self.status.engine = Some(resolved.engine.clone());
+        self.status.workflow.clone_from(&resolved.selection);
         self.status.service_account.clone_from(&resolved.service_account);
     }
 
@@ -72,6 +88,10 @@ impl<'a> Draft<'a> {
         let from = self.observed.record.phase().unwrap_or(Phase::Pending);
         debug_assert_eq!(from.step(to), Ok(Step::Moves), "a transition must be a step of the machine");
         self.status.phase = StoredPhase::Known(to);
+        if to.is_terminal() {
+            let message = format!("the execution ended as {to}");
+            self.condition(kind::FINISHED, true, to.as_str(), message);
+        }
         notices.push(notice::transition(from, to));
         let transition = Some(Transition { from, to, took });
         Decision::Write(Box::new(Write { status: self.status, transition, notices }))
@@ -79,15 +99,10 @@ impl<'a> Draft<'a> {
 }
 
 /// The first write: the run is live.
-pub(super) fn running(
-    observed: &Observed<'_>,
-    resolved: &Resolved,
-    facts: &Facts,
-    adopted: bool,
-    now: Millis,
-) -> Decision {
+pub(super) fn running(observed: &Observed<'_>, facts: &Facts, adopted: bool, now: Millis) -> Decision {
     let mut draft = Draft::new(observed, now);
-    draft.settle(resolved);
+    let resolved = launched(observed, &facts.engine);
+    draft.settle(&resolved);
     draft.status.start = Some(to_second(facts.start.unwrap_or(now)));
     draft.status.run_name = Some(facts.run_name.clone());
     let run = format!("{} run {}/{}", resolved.engine, facts.run_namespace, facts.run_name);
@@ -95,7 +110,7 @@ pub(super) fn running(
     draft.condition(kind::EXECUTION_RUNNING, true, reason::EXECUTION_STARTED, format!("{run} is live"));
     draft.unblock();
     let created = notice::created(&resolved.engine, facts, adopted);
-    draft.moved(Phase::Running, Duration::ZERO, vec![notice::validated(observed.record), created])
+    draft.moved(Phase::Running, Duration::ZERO, vec![notice::validated(observed.record, &resolved), created])
 }
 
 /// The second write, when all went well.
@@ -132,9 +147,10 @@ pub(super) fn vanished(observed: &Observed<'_>, now: Millis) -> Decision {
 }
 
 /// The same of a run whose launch was never recorded: both in one write.
-pub(super) fn vanished_unrecorded(observed: &Observed<'_>, resolved: &Resolved, now: Millis) -> Decision {
+pub(super) fn vanished_unrecorded(observed: &Observed<'_>, now: Millis) -> Decision {
     let mut draft = Draft::new(observed, now);
-    draft.settle(resolved);
+    let resolved = launched(observed, "");
+    draft.settle(&resolved);
     // The lock was taken for this launch, and little else is known of when it was.
     let since = observed.lock().and_then(|lock| lock.held_since);
     draft.status.start = Some(to_second(since.unwrap_or(now).min(now)));
@@ -147,14 +163,20 @@ pub(super) fn vanished_unrecorded(observed: &Observed<'_>, resolved: &Resolved, 
 
 fn gone(draft: Draft<'_>) -> Decision {
     let name = draft.status.run_name.as_deref().unwrap_or("(unnamed)");
+    let engine = draft.status.engine.as_deref().unwrap_or("(unknown)");
     let message = format!(
-        "run {name} was not found: it was deleted by somebody else, or removed after it ended (a time to live), \
+        "run {name} of engine {engine} was not found: it was deleted by somebody else, or removed after it ended (a time to live), \
          so its outcome is not known"
     );
     // The run was live, so what it did before it went is not known: better too careful.
     let failure = Failure { was_execution_failure: true, ..plain(Reason::Unknown, message) };
     let now = draft.now;
     ended(draft, None, failure, now)
+}
+
+/// What is settled about a workflow whose run was launched, whatever a catalogue says of it by now.
+fn launched(observed: &Observed<'_>, engine: &str) -> Resolved {
+    observed.resolved().unwrap_or_else(|_| Resolved::of_run(observed.record, engine))
 }
 
 /// The only write of an execution that never started. Nothing is held, so nothing is left to release.
@@ -166,7 +188,7 @@ pub(super) fn never_started(
     now: Millis,
 ) -> Decision {
     let mut draft = Draft::new(observed, now);
-    if let Ok(resolved) = resolve(&observed.record.spec) {
+    if let Ok(resolved) = observed.resolved() {
         draft.settle(&resolved);
     }
     let now_second = to_second(now);
@@ -175,7 +197,7 @@ pub(super) fn never_started(
     draft.condition(kind::EXECUTION_CREATED, false, reason.when_not_created(), message);
     let held = "the execution never started and holds nothing".to_owned();
     draft.condition(kind::RELEASED, true, reason::NOTHING_HELD, held);
-    let failure = fail(&mut draft, failure);
+    let failure = fail(&mut draft, None, failure);
     let notices = told.into_iter().chain([notice::failed(observed.record, &failure)]).collect();
     draft.moved(Phase::Failed, Duration::ZERO, notices)
 }
@@ -186,14 +208,16 @@ pub(super) fn released(observed: &Observed<'_>, now: Millis) -> Decision {
     let message = "the target's lock was given up and the run removed".to_owned();
     draft.condition(kind::RELEASED, true, reason::LOCK_RELEASED, message);
     draft.audit();
-    draft.write(vec![notice::released(observed.record)])
+    let cleared = draft.clearance();
+    draft.write([notice::released(observed.record)].into_iter().chain(cleared).collect())
 }
 
 /// Says what became of the audit events, when no other write is near.
 pub(super) fn audit(observed: &Observed<'_>, now: Millis) -> Decision {
     let mut draft = Draft::new(observed, now);
     draft.audit();
-    draft.write(Vec::new())
+    let cleared = draft.clearance();
+    draft.write(cleared.into_iter().collect())
 }
 
 /// Says what the execution waits for.
@@ -204,14 +228,12 @@ pub(super) fn blocked(observed: &Observed<'_>, hold: &Hold, now: Millis) -> Deci
     let mut notices = Vec::new();
     if record.phase() == Some(Phase::Pending) {
         draft.status.phase = StoredPhase::Known(Phase::Pending);
-        if let Ok(resolved) = resolve(&record.spec) {
+        if let Ok(resolved) = observed.resolved() {
             draft.settle(&resolved);
-            notices.push(notice::validated(record));
-        }
-        if let (reason::COOLDOWN_ACTIVE, Some(until)) = (hold.reason, hold.until) {
-            notices.push(notice::cooldown(record, until, now));
+            notices.push(notice::validated(record, &resolved));
         }
     }
+    notices.push(notice::waiting(record, hold, now));
     draft.write(notices)
 }
 
@@ -225,7 +247,7 @@ pub(super) fn corrected(observed: &Observed<'_>, now: Millis) -> Decision {
         // What was said of an end that did not happen must not be found when the real one comes.
         let Status { completion, duration, outcome, failure, conditions, .. } = &mut draft.status;
         (*completion, *duration, *outcome, *failure) = (None, None, None, None);
-        let ends = [kind::EXECUTION_COMPLETE, kind::READY, kind::RELEASED];
+        let ends = [kind::EXECUTION_COMPLETE, kind::READY, kind::RELEASED, kind::FINISHED];
         conditions.retain(|condition| !ends.contains(&condition.kind.as_str()));
     }
     draft.write(vec![notice::corrected(record, phase)])
@@ -263,14 +285,14 @@ fn ended(mut draft: Draft<'_>, facts: Option<&Facts>, failure: Failure, at: Mill
         failure.message.clone(),
     );
     draft.audit();
-    let failure = fail(&mut draft, failure);
+    let failure = fail(&mut draft, facts, failure);
     let notices = vec![notice::failed(draft.observed.record, &failure)];
     draft.moved(Phase::Failed, took, notices)
 }
 
 /// Stores a failure with its plain-language summary.
-fn fail(draft: &mut Draft<'_>, failure: Failure) -> Failure {
-    let summary = summary::summarise(&draft.observed.record.spec, Some(&failure));
+fn fail(draft: &mut Draft<'_>, facts: Option<&Facts>, failure: Failure) -> Failure {
+    let summary = summary::summarise(&draft.observed.record.spec, Some(&failure), facts);
     let failure = Failure { summary, ..failure };
     draft.condition(
         kind::READY,

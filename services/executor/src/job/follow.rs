@@ -1,5 +1,6 @@
 //! Follows the Jobs of the execution namespace, their pods and their warnings, and publishes the facts
-//! of a run whenever one of them changes.
+//! of a run whenever one of them changes. Nothing is published before everything was seen once, since a
+//! run without its pods looks like another.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,8 +9,11 @@ use std::{
 };
 
 use evenkeel_kit::shutdown::CancellationToken;
-use evenkeel_proto::execution::v1::FailedTask;
-use futures::{StreamExt as _, stream::select};
+use evenkeel_proto::execution::v1::{Execution, ExecutionState};
+use futures::{
+    StreamExt as _,
+    stream::{FuturesUnordered, select},
+};
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{Event, Pod},
@@ -21,7 +25,12 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{EXECUTION_LABEL, observe};
+use super::{
+    EXECUTION_LABEL,
+    mask::Mask,
+    observe::{self, Memory},
+    words::{self, Answer, Question},
+};
 use crate::runs::Runs;
 
 const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
@@ -54,11 +63,26 @@ pub(super) async fn follow(client: Client, namespace: &str, runs: Runs, shutdown
     let merged = select(jobs.map(Change::Job), select(pods.map(Change::Pod), warnings.map(Change::Warning)));
     let mut merged = pin!(merged.take_until(shutdown.cancelled_owned()));
     let mut seen = Seen::default();
-    while let Some(change) = merged.next().await {
-        for run in seen.take_in(change) {
-            seen.publish(&run, &runs);
+    let mut questions = FuturesUnordered::new();
+    loop {
+        let touched = tokio::select! {
+            change = merged.next() => match change {
+                Some(change) => seen.take_in(change),
+                None => return,
+            },
+            Some(answer) = questions.next() => seen.learn(answer),
+        };
+        let touched = match (seen.is_synced(), runs.is_synced()) {
+            (false, _) => continue,
+            (true, false) => seen.all(),
+            (true, true) => touched,
+        };
+        for run in touched {
+            let question = seen.publish(&run, &runs);
+            let ask = |question| words::ask(client.clone(), namespace.to_owned(), question);
+            questions.extend(question.map(ask));
         }
-        if !runs.is_synced() && seen.is_synced() {
+        if !runs.is_synced() {
             runs.set_synced();
         }
     }
@@ -131,15 +155,59 @@ struct Seen {
     jobs: Objects<Job>,
     pods: Objects<Pod>,
     warnings: Objects<Event>,
-    /// What was true of a run once and that its objects may not tell any more, by the Job's uid: the
-    /// pods of a Job that failed by its deadline are removed.
+    /// What is remembered of a run, by its name.
     remembered: HashMap<String, Remembered>,
 }
 
+/// What is remembered of a run.
 #[derive(Default)]
 struct Remembered {
-    started: bool,
-    task: Option<FailedTask>,
+    /// Uid of the Job.
+    uid: String,
+    memory: Memory,
+    secrets: Secrets,
+}
+
+/// Whether it is known what must not be told.
+#[derive(Default)]
+enum Secrets {
+    #[default]
+    Unasked,
+    Asked,
+    /// None when it could not be found out.
+    Known(Option<Mask>),
+}
+
+impl Remembered {
+    /// Adds what a failed container said last, as soon as it is known what to hide, and gives the
+    /// question whose answer tells that.
+    fn quote(&mut self, job: &Job, facts: &mut Execution) -> Option<Question> {
+        let (Some(task), Some(printed)) = (&mut facts.failed_task, &self.memory.printed) else { return None };
+        let mut question = None;
+        if let Secrets::Unasked = self.secrets {
+            let secrets = words::secrets_of(job);
+            if secrets.is_empty() {
+                self.secrets = Secrets::Known(Some(Mask::default()));
+            } else {
+                self.secrets = Secrets::Asked;
+                question = Some(Question { run: job.name_any(), uid: self.uid.clone(), secrets });
+            }
+        }
+        match &self.secrets {
+            Secrets::Known(mask) => task.last_lines = words::tell(printed, mask.as_ref()),
+            Secrets::Unasked | Secrets::Asked => hold_back(facts),
+        }
+        question
+    }
+}
+
+/// The end of a run is final for those who hear of it, so it is told with all that belongs to it.
+fn hold_back(facts: &mut Execution) {
+    if facts.state() == ExecutionState::Failed {
+        facts.set_state(ExecutionState::Running);
+        "Ending".clone_into(&mut facts.reason);
+        facts.completion_time = None;
+    }
 }
 
 impl Seen {
@@ -156,16 +224,30 @@ impl Seen {
         self.jobs.synced && self.pods.synced && self.warnings.synced
     }
 
-    fn publish(&mut self, run: &str, runs: &Runs) {
+    /// All runs there are.
+    fn all(&self) -> HashSet<String> {
+        self.jobs.by_run.keys().cloned().collect()
+    }
+
+    /// Takes in what must not be told of a run.
+    fn learn(&mut self, answer: Answer) -> HashSet<String> {
+        let asked = self.remembered.get_mut(&answer.run).filter(|remembered| remembered.uid == answer.uid);
+        if let Some(remembered) = asked {
+            remembered.secrets = Secrets::Known(answer.mask);
+        }
+        HashSet::from([answer.run])
+    }
+
+    /// Publishes the facts of a run, and asks what must be known to tell all of them.
+    fn publish(&mut self, run: &str, runs: &Runs) -> Option<Question> {
         let Some(job) = self.jobs.of(run).next() else {
-            if let Some(gone) = runs.get(run) {
-                self.remembered.remove(&gone.run_uid);
-                runs.remove(run);
-            }
-            return;
+            self.remembered.remove(run);
+            runs.remove(run);
+            return None;
         };
         let uid = job.uid().unwrap_or_default();
-        let pods: Vec<&Pod> = self.pods.of(run).filter(|pod| belongs_to(pod, &uid)).collect();
+        let mut pods: Vec<&Pod> = self.pods.of(run).filter(|pod| belongs_to(pod, &uid)).collect();
+        pods.sort_by_key(|pod| pod.creation_timestamp());
         let since = job.creation_timestamp();
         let mut warnings: Vec<&Event> = self
             .warnings
@@ -174,16 +256,14 @@ impl Seen {
             .filter(|event| is_about(event, &uid, &pods))
             .collect();
         warnings.sort_by_key(|event| event.creation_timestamp());
-        let mut facts = observe::facts(job, &pods, &warnings);
-        let remembered = self.remembered.entry(uid).or_default();
-        remembered.started |= facts.workflow_started;
-        facts.workflow_started = remembered.started;
-        if facts.failed_task.is_some() {
-            remembered.task.clone_from(&facts.failed_task);
-        } else if pods.is_empty() && !facts.workflow_started {
-            facts.failed_task.clone_from(&remembered.task);
+        let remembered = self.remembered.entry(run.to_owned()).or_default();
+        if remembered.uid != uid {
+            *remembered = Remembered { uid, ..Remembered::default() };
         }
+        let mut facts = observe::facts(job, &pods, &warnings, &mut remembered.memory);
+        let question = remembered.quote(job, &mut facts);
         runs.publish(facts);
+        question
     }
 }
 

@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 
+use k8s_openapi::ByteString;
+
 use super::*;
-use evenkeel_proto::execution::v1::ExecutionState;
 
 fn there<K: DeserializeOwned>(run: &str, name: &str, object: Value) -> Update<K> {
     Update::There {
@@ -37,10 +38,38 @@ fn pod(name: &str, job_uid: &str, state: Value) -> Change {
     ))
 }
 
-fn apply(seen: &mut Seen, runs: &Runs, change: Change) {
-    for run in seen.take_in(change) {
-        seen.publish(&run, runs);
-    }
+/// A Job that failed, with a volume for each of these Secrets.
+fn failed_job(uid: &str, reason: &str, secrets: &[&str]) -> Change {
+    let volumes: Vec<Value> =
+        secrets.iter().map(|name| json!({"name": name, "secret": {"secretName": name}})).collect();
+    Change::Job(there(
+        "wfe-1",
+        "wfe-1",
+        json!({
+            "metadata": {"name": "wfe-1", "uid": uid, "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"template": {"spec": {"containers": [], "volumes": volumes}}},
+            "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True", "reason": reason}]},
+        }),
+    ))
+}
+
+fn exited(uid: &str, message: &str) -> Change {
+    pod("p", uid, json!({"terminated": {"exitCode": 7, "reason": "Error", "message": message}}))
+}
+
+/// Takes a change in, publishes, and gives the questions.
+fn apply(seen: &mut Seen, runs: &Runs, change: Change) -> Vec<Question> {
+    let touched = seen.take_in(change);
+    touched.iter().filter_map(|run| seen.publish(run, runs)).collect()
+}
+
+fn last_lines(runs: &Runs) -> Vec<String> {
+    runs.get("wfe-1").unwrap().failed_task.map(|task| task.last_lines).unwrap_or_default()
+}
+
+fn answer(uid: &str, hidden: Option<&str>) -> Answer {
+    let mask = hidden.map(|value| Mask::of([&ByteString(value.as_bytes().to_vec())].into_iter()));
+    Answer { run: "wfe-1".into(), uid: uid.into(), mask }
 }
 
 fn gone_pod(name: &str) -> Change {
@@ -96,4 +125,84 @@ fn warnings_are_assigned_to_their_run() {
     assert_eq!(run_of_warning(&warning("Pod", "wfe-1-abcde")).as_deref(), Some("wfe-1"));
     assert_eq!(run_of_warning(&warning("Pod", "x")), None);
     assert_eq!(run_of_warning(&warning("Node", "n1")), None);
+}
+
+#[test]
+fn why_a_run_lost_its_pod_is_remembered_after_the_pod_is_gone() {
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    apply(&mut seen, &runs, job("j-1"));
+    let mut evicted = pod("p", "j-1", json!({"terminated": {"exitCode": 143, "reason": "Error"}}));
+    if let Change::Pod(Update::There { object, .. }) = &mut evicted {
+        let conditions =
+            json!([{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]);
+        object.status.as_mut().unwrap().conditions = serde_json::from_value(conditions).unwrap();
+    }
+    apply(&mut seen, &runs, evicted);
+    apply(&mut seen, &runs, gone_pod("p"));
+    apply(&mut seen, &runs, failed_job("j-1", "BackoffLimitExceeded", &[]));
+    let facts = runs.get("wfe-1").unwrap();
+    let task = facts.failed_task.unwrap();
+    assert_eq!((task.cause.as_str(), task.exit_code), ("EvictionByEvictionAPI", Some(143)));
+    assert!(facts.workflow_started);
+}
+
+#[test]
+fn the_end_of_a_run_comes_with_what_it_said_last_also_after_its_pod_is_gone() {
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    apply(&mut seen, &runs, job("j-1"));
+    assert_eq!(apply(&mut seen, &runs, exited("j-1", "one\ntwo\n")), []);
+    apply(&mut seen, &runs, gone_pod("p"));
+    assert_eq!(apply(&mut seen, &runs, failed_job("j-1", "BackoffLimitExceeded", &[])), []);
+    let facts = runs.get("wfe-1").unwrap();
+    assert_eq!(
+        (facts.state(), last_lines(&runs)),
+        (ExecutionState::Failed, vec!["one".into(), "two".into()])
+    );
+}
+
+#[test]
+fn the_end_of_a_run_with_secrets_waits_until_it_is_known_what_to_hide() {
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    apply(&mut seen, &runs, exited("j-1", "using hunter2"));
+    let questions = apply(&mut seen, &runs, failed_job("j-1", "BackoffLimitExceeded", &["db"]));
+    let expected = Question { run: "wfe-1".into(), uid: "j-1".into(), secrets: ["db".to_owned()].into() };
+    assert_eq!(questions, [expected]);
+    let held = runs.get("wfe-1").unwrap();
+    assert_eq!((held.state(), held.completion_time), (ExecutionState::Running, None));
+    assert_eq!(last_lines(&runs), [""; 0], "nothing is told yet");
+    assert_eq!(apply(&mut seen, &runs, gone_pod("p")), [], "it is asked once");
+
+    for run in seen.learn(answer("j-1", Some("hunter2"))) {
+        seen.publish(&run, &runs);
+    }
+    assert_eq!(runs.get("wfe-1").unwrap().state(), ExecutionState::Failed);
+    assert_eq!(last_lines(&runs), ["using ***"]);
+}
+
+#[test]
+fn words_that_may_hold_a_secret_that_cannot_be_read_are_withheld() {
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    apply(&mut seen, &runs, exited("j-1", "using hunter2"));
+    apply(&mut seen, &runs, failed_job("j-1", "BackoffLimitExceeded", &["db"]));
+    seen.learn(answer("j-0", Some("other")));
+    seen.publish("wfe-1", &runs);
+    assert_eq!(last_lines(&runs), [""; 0], "the answer for an earlier Job is none for this one");
+    seen.learn(answer("j-1", None));
+    seen.publish("wfe-1", &runs);
+    assert_eq!(runs.get("wfe-1").unwrap().state(), ExecutionState::Failed);
+    let told = last_lines(&runs).join("");
+    assert!(told.contains("withheld") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn what_was_remembered_of_a_run_is_nothing_to_the_next_of_its_name() {
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    apply(&mut seen, &runs, job("j-1"));
+    apply(&mut seen, &runs, exited("j-1", "one"));
+    apply(&mut seen, &runs, gone_pod("p"));
+    apply(&mut seen, &runs, job("j-2"));
+    let facts = runs.get("wfe-1").unwrap();
+    assert!(facts.failed_task.is_none() && !facts.workflow_started, "{facts:?}");
+    apply(&mut seen, &runs, Change::Job(Update::Gone { run: "wfe-1".into(), name: "wfe-1".into() }));
+    assert!(seen.remembered.is_empty());
 }

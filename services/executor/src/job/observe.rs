@@ -5,20 +5,12 @@ use evenkeel_proto::execution::v1::{Execution, ExecutionState, FailedTask};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1::{Job, JobCondition},
-    core::v1::{ContainerStatus, Event, Pod},
+    core::v1::{Event, Pod},
 };
 use kube::ResourceExt as _;
 
-use super::{CANCELLED, CONTAINER, EXECUTION_LABEL, OWNER, OWNER_UID, TARGET, TOKEN, stage};
+use super::{CANCELLED, EXECUTION_LABEL, OWNER, OWNER_UID, TARGET, TOKEN, stage, task};
 use crate::{attempt::Owner, engine::Found};
-
-/// What a container waits for when it cannot start; while it is being created it waits, too.
-const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-
-/// What the kubelet says of a container that was not there when its pod was ended.
-const NEVER_FOUND: &str = "ContainerStatusUnknown";
-/// Reasons of containers that ended without having started.
-const NEVER_STARTED: [&str; 3] = ["StartError", "ContainerCannotRun", NEVER_FOUND];
 
 /// How a Job ended.
 pub(crate) struct Ending {
@@ -56,7 +48,7 @@ pub(crate) fn found(job: &Job) -> Found {
         going: job.metadata.deletion_timestamp.is_some(),
         uid: job.uid().unwrap_or_default(),
         resource_version: job.resource_version().unwrap_or_default(),
-        facts: facts(job, &[], &[]),
+        facts: facts(job, &[], &[], &mut Memory::default()),
     }
 }
 
@@ -72,13 +64,13 @@ fn owner(job: &Job) -> Owner {
     Owner::from_path(note(OWNER), note(OWNER_UID))
 }
 
-/// The facts of a run.
-pub(crate) fn facts(job: &Job, pods: &[&Pod], warnings: &[&Event]) -> Execution {
+/// The facts of a run, with what is remembered of it.
+pub(super) fn facts(job: &Job, pods: &[&Pod], warnings: &[&Event], memory: &mut Memory) -> Execution {
     let note = |key: &str| job.annotations().get(key).cloned().unwrap_or_default();
     let status = job.status.clone().unwrap_or_default();
     let ending = ending(job);
     let (state, reason, message) = standing(job, ending.as_ref());
-    let started = pods.iter().any(|pod| has_started(pod));
+    let task = memory.take_in(pods, warnings);
     Execution {
         owner: Some(owner(job).into()),
         target: note(TARGET),
@@ -94,8 +86,10 @@ pub(crate) fn facts(job: &Job, pods: &[&Pod], warnings: &[&Event]) -> Execution 
         completion_time: ending.as_ref().and_then(|ending| ending.at).map(wire_time),
         total_tasks: 1,
         completed_tasks: i32::from(status.succeeded.unwrap_or(0) > 0),
-        failed_task: failed_task(job, state, started, pods, warnings),
-        workflow_started: started || state == ExecutionState::Succeeded,
+        failed_task: task.and_then(|task| failed_task(job, state, memory, task)),
+        workflow_started: memory.started
+            || state == ExecutionState::Succeeded
+            || memory.is_incomplete(job, pods),
     }
 }
 
@@ -117,117 +111,60 @@ fn standing(job: &Job, ending: Option<&Ending>) -> (ExecutionState, String, Stri
     }
 }
 
-/// The pod that failed or cannot start. A pod that is ended on purpose, by the deadline or by a cancel,
+/// The task that failed or cannot start. A pod that is ended on purpose, by the deadline or by a cancel,
 /// exits badly too, but that is a consequence and no cause.
-fn failed_task(
-    job: &Job,
-    state: ExecutionState,
-    started: bool,
-    pods: &[&Pod],
-    warnings: &[&Event],
-) -> Option<FailedTask> {
+fn failed_task(job: &Job, state: ExecutionState, memory: &Memory, task: FailedTask) -> Option<FailedTask> {
     if state == ExecutionState::Succeeded {
         return None;
     }
-    let is_ended_on_purpose = ["Failed", "FailureTarget"]
-        .iter()
-        .filter_map(|type_| condition(job, type_))
-        .any(|condition| condition.reason.as_deref() == Some("DeadlineExceeded"));
-    if is_ended_on_purpose && started {
-        return None;
+    let Some(purpose) = purpose(job).filter(|_| memory.started) else { return Some(task) };
+    Some(FailedTask { cause: purpose.to_owned(), exit_code: None, message: String::new(), ..task })
+}
+
+/// What the pods of a Job are ended for, if they are.
+fn purpose(job: &Job) -> Option<&'static str> {
+    let mut ends = ["Failed", "FailureTarget"].iter().filter_map(|type_| condition(job, type_));
+    let is_over = ends.any(|condition| condition.reason.as_deref() == Some("DeadlineExceeded"));
+    let purpose = if job.annotations().contains_key(CANCELLED) { "Cancelled" } else { "DeadlineExceeded" };
+    is_over.then_some(purpose)
+}
+
+/// What was true of a run once and that its objects may not tell any more: the pods of a Job that
+/// failed by its deadline, and those that are evicted, are removed.
+#[derive(Default)]
+pub(super) struct Memory {
+    has_seen_pods: bool,
+    started: bool,
+    /// The task seen last, and whether the workflow had begun by then: what kept it waiting is no cause
+    /// any more once it has.
+    task: Option<(FailedTask, bool)>,
+    /// What the container that failed printed last, not masked.
+    pub(super) printed: Option<String>,
+}
+
+impl Memory {
+    /// Takes in what is there now, and gives the task that failed or cannot start.
+    fn take_in(&mut self, pods: &[&Pod], warnings: &[&Event]) -> Option<FailedTask> {
+        self.has_seen_pods |= !pods.is_empty();
+        self.started |= pods.iter().any(|pod| task::has_started(pod));
+        if let Some(printed) = task::printed(pods) {
+            self.printed = Some(printed);
+        }
+        let waits = || task::of_warnings(warnings).filter(|_| !self.started);
+        if let Some(task) = task::of_pods(pods).or_else(waits) {
+            self.task = Some((task.clone(), self.started));
+            return Some(task);
+        }
+        let remembered =
+            self.task.as_ref().filter(|(_, started)| pods.is_empty() && *started == self.started);
+        remembered.map(|(task, _)| task.clone())
     }
-    let of_pod = pods.iter().find_map(|pod| task_of_pod(pod));
-    of_pod.or_else(|| task_of_warnings(warnings))
-}
 
-fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    let status = pod.status.as_ref();
-    let init = status.and_then(|status| status.init_container_statuses.as_deref()).unwrap_or_default();
-    let main = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
-    init.iter().chain(main)
-}
-
-fn has_started(pod: &Pod) -> bool {
-    statuses(pod).filter(|one| one.name == CONTAINER).filter_map(|one| one.state.as_ref()).any(|state| {
-        let reason = state.terminated.as_ref().map(|exit| exit.reason.as_deref().unwrap_or_default());
-        state.running.is_some() || reason.is_some_and(|reason| !NEVER_STARTED.contains(&reason))
-    })
-}
-
-fn task_of_pod(pod: &Pod) -> Option<FailedTask> {
-    let name = pod.name_any();
-    statuses(pod).find_map(|one| task_of_container(&name, one)).or_else(|| task_of_whole_pod(&name, pod))
-}
-
-fn task_of_container(pod: &str, container: &ContainerStatus) -> Option<FailedTask> {
-    let state = container.state.as_ref()?;
-    let task = |exit_code, cause: String, message: String| {
-        Some(FailedTask {
-            index: 0,
-            name: pod.to_owned(),
-            step: container.name.clone(),
-            exit_code,
-            cause,
-            message,
-        })
-    };
-    let exit = state.terminated.as_ref().filter(|exit| exit.exit_code != 0);
-    if let Some(exit) = exit.filter(|exit| exit.reason.as_deref() != Some(NEVER_FOUND)) {
-        let cause = exit.reason.clone().unwrap_or_else(|| "Error".to_owned());
-        let message = format!("container {:?} exited with code {}: {cause}", container.name, exit.exit_code);
-        return task(Some(exit.exit_code), cause, message);
+    /// Whether a pod existed of which nothing is known any more, so that it may have done something.
+    fn is_incomplete(&self, job: &Job, pods: &[&Pod]) -> bool {
+        let failed = job.status.as_ref().and_then(|status| status.failed).unwrap_or(0);
+        failed > 0 && pods.is_empty() && !self.has_seen_pods
     }
-    let waiting = state.waiting.as_ref()?;
-    let cause = waiting.reason.clone().filter(|reason| !STARTING.contains(&reason.as_str()))?;
-    let message =
-        waiting.message.clone().unwrap_or_else(|| format!("container {:?}: {cause}", container.name));
-    task(None, cause, message)
-}
-
-/// Evicted, unschedulable: the pod failed, and no container did.
-fn task_of_whole_pod(name: &str, pod: &Pod) -> Option<FailedTask> {
-    let status = pod.status.as_ref()?;
-    let task = |cause: &str, message: Option<&String>| {
-        Some(FailedTask {
-            name: name.to_owned(),
-            cause: cause.to_owned(),
-            message: message.cloned().unwrap_or_default(),
-            ..FailedTask::default()
-        })
-    };
-    if status.phase.as_deref() == Some("Failed") {
-        return task(status.reason.as_deref().unwrap_or("Error"), status.message.as_ref());
-    }
-    let conditions = status.conditions.as_deref().unwrap_or_default();
-    let unscheduled = conditions.iter().find(|one| one.type_ == "PodScheduled" && one.status == "False")?;
-    task(unscheduled.reason.as_deref().unwrap_or("Unschedulable"), unscheduled.message.as_ref())
-}
-
-/// The newest warning that says something. The kubelet tells "Error: ErrImagePull" in the same second
-/// as the error itself, and that names no image.
-fn task_of_warnings(warnings: &[&Event]) -> Option<FailedTask> {
-    let mut told = warnings.iter().rev().filter_map(|event| task_of_warning(event)).peekable();
-    let newest = told.peek().cloned();
-    told.find(|task| !task.message.starts_with("Error: ")).or(newest)
-}
-
-/// What only events tell: why no pod could be created, a volume not be mounted, an image not be pulled.
-fn task_of_warning(event: &Event) -> Option<FailedTask> {
-    let message = event.message.clone().unwrap_or_default();
-    let cause = match event.reason.as_deref()? {
-        reason @ ("FailedCreate" | "FailedMount" | "FailedAttachVolume") => reason,
-        "Failed" | "BackOff" if is_about_the_image(&message) => "ErrImagePull",
-        _ => return None,
-    };
-    let name = event.involved_object.name.clone().unwrap_or_default();
-    Some(FailedTask { name, cause: cause.to_owned(), message, ..FailedTask::default() })
-}
-
-fn is_about_the_image(message: &str) -> bool {
-    let text = message.to_ascii_lowercase();
-    ["pull image", "pulling image", "errimagepull", "imagepullbackoff"]
-        .iter()
-        .any(|words| text.contains(words))
 }
 
 fn wire_time(time: Timestamp) -> prost_types::Timestamp {

@@ -42,13 +42,18 @@ fn ended(type_: &str, reason: &str) -> Value {
     }]})
 }
 
+/// The facts, with nothing remembered.
+fn told(job: &Job, pods: &[&Pod], warnings: &[&Event]) -> Execution {
+    facts(job, pods, warnings, &mut Memory::default())
+}
+
 fn cause(facts: &Execution) -> Option<(&str, Option<i32>)> {
     facts.failed_task.as_ref().map(|task| (task.cause.as_str(), task.exit_code))
 }
 
 #[test]
 fn a_running_job_reports_its_owner_token_and_pods() {
-    let facts = facts(&job(json!({"active": 1, "startTime": "2026-01-01T00:00:00Z"})), &[], &[]);
+    let facts = told(&job(json!({"active": 1, "startTime": "2026-01-01T00:00:00Z"})), &[], &[]);
     assert_eq!(facts.state(), ExecutionState::Running);
     let owner = facts.owner.unwrap();
     assert_eq!((owner.namespace.as_str(), owner.name.as_str(), owner.uid.as_str()), ("ops", "fix", "u-1"));
@@ -59,11 +64,11 @@ fn a_running_job_reports_its_owner_token_and_pods() {
 
 #[test]
 fn a_job_ends_by_its_condition_and_with_its_words() {
-    let complete = facts(&job(ended("Complete", "CompletionsReached")), &[], &[]);
+    let complete = told(&job(ended("Complete", "CompletionsReached")), &[], &[]);
     assert_eq!(complete.state(), ExecutionState::Succeeded);
     assert!(complete.workflow_started && complete.failed_task.is_none());
     for reason in ["BackoffLimitExceeded", "DeadlineExceeded", "PodFailurePolicy"] {
-        let failed = facts(&job(ended("Failed", reason)), &[], &[]);
+        let failed = told(&job(ended("Failed", reason)), &[], &[]);
         assert_eq!((failed.state(), failed.reason.as_str()), (ExecutionState::Failed, reason));
         assert_eq!(
             (failed.message.as_str(), failed.completion_time.unwrap().seconds),
@@ -71,7 +76,7 @@ fn a_job_ends_by_its_condition_and_with_its_words() {
         );
     }
     for pending in ["FailureTarget", "SuccessCriteriaMet", "Suspended"] {
-        assert_eq!(facts(&job(ended(pending, "x")), &[], &[]).state(), ExecutionState::Running, "{pending}");
+        assert_eq!(told(&job(ended(pending, "x")), &[], &[]).state(), ExecutionState::Running, "{pending}");
     }
 }
 
@@ -82,7 +87,7 @@ fn a_suspended_job_is_inert_only_if_it_was_never_live() {
     assert_eq!(found(&suspended).stage, Stage::Live);
     suspended.metadata.annotations.as_mut().unwrap().remove(super::super::LIVE);
     assert_eq!(found(&suspended).stage, Stage::Inert);
-    assert_eq!(facts(&suspended, &[], &[]).state(), ExecutionState::Inert);
+    assert_eq!(told(&suspended, &[], &[]).state(), ExecutionState::Inert);
 }
 
 #[test]
@@ -93,7 +98,7 @@ fn a_suspended_job_of_somebody_else_is_never_inert() {
     notes.remove(super::super::LIVE);
     notes.remove(OWNER_UID);
     assert_eq!(found(&foreign).stage, Stage::Live);
-    assert_eq!(facts(&foreign, &[], &[]).state(), ExecutionState::Running);
+    assert_eq!(told(&foreign, &[], &[]).state(), ExecutionState::Running);
 }
 
 #[test]
@@ -114,7 +119,7 @@ fn a_container_that_failed_or_cannot_start_is_the_failed_task() {
         (container(json!({"running": {}})), None, true),
     ];
     for (pod, expected, started) in cases {
-        let facts = facts(&job(json!({})), &[&pod], &[]);
+        let facts = told(&job(json!({})), &[&pod], &[]);
         assert_eq!((cause(&facts), facts.workflow_started), (expected, started));
     }
 }
@@ -122,11 +127,11 @@ fn a_container_that_failed_or_cannot_start_is_the_failed_task() {
 #[test]
 fn a_pod_that_never_ran_says_why() {
     let evicted = pod(json!({"phase": "Failed", "reason": "Evicted", "message": "node low"}));
-    assert_eq!(cause(&facts(&job(json!({})), &[&evicted], &[])), Some(("Evicted", None)));
+    assert_eq!(cause(&told(&job(json!({})), &[&evicted], &[])), Some(("Evicted", None)));
     let unscheduled = pod(json!({"conditions": [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"},
     ]}));
-    assert_eq!(cause(&facts(&job(json!({})), &[&unscheduled], &[])), Some(("Unschedulable", None)));
+    assert_eq!(cause(&told(&job(json!({})), &[&unscheduled], &[])), Some(("Unschedulable", None)));
 }
 
 #[test]
@@ -139,7 +144,7 @@ fn warnings_tell_what_no_pod_can() {
         (warning("BackoffLimitExceeded", "x"), None),
     ];
     for (event, expected) in cases {
-        assert_eq!(cause(&facts(&job(json!({})), &[], &[&event])), expected);
+        assert_eq!(cause(&told(&job(json!({})), &[], &[&event])), expected);
     }
 }
 
@@ -147,10 +152,15 @@ fn warnings_tell_what_no_pod_can() {
 fn a_pod_ended_on_purpose_is_no_cause() {
     let killed = container(json!({"terminated": {"exitCode": 143, "reason": "Error"}}));
     for type_ in ["FailureTarget", "Failed"] {
-        assert_eq!(cause(&facts(&job(ended(type_, "DeadlineExceeded")), &[&killed], &[])), None, "{type_}");
+        let facts = told(&job(ended(type_, "DeadlineExceeded")), &[&killed], &[]);
+        assert_eq!(cause(&facts), Some(("DeadlineExceeded", None)), "{type_}");
+        assert_eq!(facts.failed_task.unwrap().name, "wfe-1-abcde");
     }
+    let mut cancelled = job(ended("Failed", "DeadlineExceeded"));
+    cancelled.metadata.annotations.as_mut().unwrap().insert(CANCELLED.into(), "asked to".into());
+    assert_eq!(cause(&told(&cancelled, &[&killed], &[])), Some(("Cancelled", None)));
     let stuck = container(json!({"waiting": {"reason": "ImagePullBackOff"}}));
-    let facts = facts(&job(ended("Failed", "DeadlineExceeded")), &[&stuck], &[]);
+    let facts = told(&job(ended("Failed", "DeadlineExceeded")), &[&stuck], &[]);
     assert_eq!(cause(&facts), Some(("ImagePullBackOff", None)));
 }
 
@@ -158,7 +168,7 @@ fn a_pod_ended_on_purpose_is_no_cause() {
 fn a_cancelled_job_says_so_and_why() {
     let mut cancelled = job(ended("Failed", "DeadlineExceeded"));
     cancelled.metadata.annotations.as_mut().unwrap().insert(CANCELLED.into(), "asked to".into());
-    let facts = facts(&cancelled, &[], &[]);
+    let facts = told(&cancelled, &[], &[]);
     assert_eq!((facts.reason.as_str(), facts.message.as_str()), ("Cancelled", "asked to"));
 }
 
@@ -177,9 +187,40 @@ fn of_several_warnings_the_newest_that_says_something_is_told() {
     let pull = warning("Failed", "Failed to pull image \"registry/absent:1\": not found");
     let bare = warning("Failed", "Error: ErrImagePull");
     for warnings in [[&pull, &bare], [&bare, &pull]] {
-        let task = facts(&job, &[], &warnings).failed_task.unwrap();
+        let task = told(&job, &[], &warnings).failed_task.unwrap();
         assert!(task.message.contains("registry/absent:1"), "{task:?}");
     }
-    let task = facts(&job, &[], &[&bare]).failed_task.unwrap();
+    let task = told(&job, &[], &[&bare]).failed_task.unwrap();
     assert_eq!((task.cause.as_str(), task.message.as_str()), ("ErrImagePull", "Error: ErrImagePull"));
+}
+
+#[test]
+fn of_pods_that_nobody_saw_it_cannot_be_told_that_they_did_nothing() {
+    let failed = |count: i32| {
+        let mut status = ended("Failed", "DeadlineExceeded");
+        status["failed"] = json!(count);
+        job(status)
+    };
+    let pull = warning("Failed", "Failed to pull image \"x\"");
+    let unseen = told(&failed(1), &[], &[&pull]);
+    assert!(unseen.workflow_started, "it may have been pulled later");
+    assert_eq!(cause(&unseen), Some(("ErrImagePull", None)));
+    assert!(!told(&failed(0), &[], &[&pull]).workflow_started, "there was no pod");
+
+    let mut memory = Memory::default();
+    let stuck = container(json!({"waiting": {"reason": "ImagePullBackOff"}}));
+    facts(&job(json!({})), &[&stuck], &[], &mut memory);
+    assert!(!facts(&failed(1), &[], &[], &mut memory).workflow_started, "it was seen all along");
+}
+
+#[test]
+fn what_kept_a_workflow_waiting_is_no_cause_once_it_has_begun() {
+    let mut memory = Memory::default();
+    let mount = warning("FailedMount", "not yet");
+    let waits = facts(&job(json!({})), &[], &[&mount], &mut memory);
+    assert_eq!(cause(&waits), Some(("FailedMount", None)));
+    let running = container(json!({"running": {}}));
+    assert_eq!(cause(&facts(&job(json!({})), &[&running], &[&mount], &mut memory)), None);
+    let gone = facts(&job(ended("Failed", "BackoffLimitExceeded")), &[], &[&mount], &mut memory);
+    assert_eq!((cause(&gone), gone.workflow_started), (None, true));
 }

@@ -121,6 +121,8 @@ fn container(
         image: Some(attempt.bundle.clone()),
         env: Some(environment(attempt, trace)),
         volume_mounts: Some(mounts),
+        // Its last words come with its exit code, in one piece and to nobody who cannot see the pod.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),

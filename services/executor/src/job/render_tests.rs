@@ -146,6 +146,13 @@ fn without_dependencies_only_the_scratch_volume_is_there() {
 }
 
 #[test]
+fn what_a_workflow_says_last_comes_with_its_exit_code() {
+    let job = rendered(&attempt());
+    let policy = pod_of(&job).containers[0].termination_message_policy.as_deref();
+    assert_eq!(policy, Some("FallbackToLogsOnError"));
+}
+
+#[test]
 fn pods_are_hardened_unless_an_image_cannot_have_it() {
     let strict = rendered(&attempt());
     let lax = job(&attempt(), "runs", 1, None, Hardening { run_as_non_root: false, read_only_root: false });

@@ -49,6 +49,7 @@ func pause() {
 //
 //	ALLOCATE_MIB   take that much memory and use it
 //	SLEEP_SECONDS  wait that long (fractions allowed)
+//	PRINT_FILE     print what is in that file, as no workflow should that knows what it holds
 //	EXIT_CODE      end with this code
 func workflow() int {
 	fmt.Printf("remediating %s\n", value("TARGET_RESOURCE"))
@@ -64,6 +65,10 @@ func workflow() int {
 	if seconds := number("SLEEP_SECONDS"); seconds > 0 {
 		fmt.Printf("waiting %v s\n", seconds)
 		time.Sleep(time.Duration(seconds * float64(time.Second)))
+	}
+	if path := os.Getenv("PRINT_FILE"); path != "" {
+		content, err := os.ReadFile(path)
+		fmt.Printf("read %s: %s (%v)\n", path, content, err)
 	}
 	if code := int(number("EXIT_CODE")); code != 0 {
 		fmt.Printf("could not remediate: told to end with code %d\n", code)

@@ -10,14 +10,18 @@ use evenkeel_test_kit::{
     wait,
 };
 use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt as _, api::DeleteParams, runtime::conditions::is_pod_running};
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, EvictParams},
+    runtime::conditions::is_pod_running,
+};
 
 use crate::support::{Failure, LIMIT, SHARED, check_failure, check_record, failure, on_a_node, pods};
 
 /// Applies an execution that would take ten minutes, and waits until its container runs.
 async fn running(environment: &Environment, name: &str) -> (WorkflowExecution, Pod) {
-    let execution =
-        environment.execution(name, &format!("shop/Deployment/{name}"), &[("SLEEP_SECONDS", "600")]);
+    let target = format!("shop/Deployment/{name}");
+    let execution = Box::new(environment.execution(name, &target, &[("SLEEP_SECONDS", "600")]));
     environment.apply(&execution).await.unwrap();
     let execution = environment.phase(name, "Running", LIMIT).await.unwrap();
     let run = run_name(&execution.spec.target_resource);
@@ -49,6 +53,31 @@ fn a_run_deleted_by_hand_fails_its_execution_for_good() {
         check_record(&environment, &ended, &[SELECTED, STARTED, FAILED]).await;
         let lease = environment.leases().get(&run).await.unwrap();
         assert_eq!(lease.spec.unwrap().holder_identity.unwrap_or_default(), "", "the target is free");
+    });
+}
+
+#[test]
+fn a_workflow_whose_pod_is_evicted_fails_for_want_of_a_place_and_may_have_changed_something() {
+    on_a_node(async {
+        let environment = SHARED.get().await.unwrap();
+        let (_, pod) = running(&environment, "evicted").await;
+        environment.pods().evict(&pod.name_any(), &EvictParams::default()).await.unwrap();
+        let ended = environment.phase("evicted", "Failed", LIMIT).await.unwrap();
+        let expected = Failure {
+            reason: "ResourceExhausted",
+            complete: "ExecutionFailed",
+            exit_code: Some(143),
+            executed: true,
+        };
+        check_failure(&ended, &expected);
+        let details = failure(&ended);
+        assert_eq!(details.failed_task_name, pod.name_any());
+        assert!(details.message.contains("Eviction"), "{details:?}");
+        for part in ["\n  | ended by terminated\n", "node had no place"] {
+            assert!(details.natural_language_summary.contains(part), "{details:?}");
+        }
+        let ended = environment.settled("evicted", LIMIT).await.unwrap();
+        check_record(&environment, &ended, &[SELECTED, STARTED, FAILED]).await;
     });
 }
 

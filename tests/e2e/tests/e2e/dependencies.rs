@@ -27,21 +27,51 @@ fn dependencies_are_mounted_whatever_their_names_and_never_shown() {
         }
         let map = json!({"metadata": {"name": "settings"}, "data": {"mode": "gentle"}});
         maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap()).await.unwrap();
+        let map = json!({"metadata": {"name": "blobs"}, "binaryData": {"blob": "AAEC"}});
+        maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap()).await.unwrap();
         let mut execution = environment.execution("needy", "shop/Deployment/needy", &[]);
         execution.spec.workflow_ref.dependencies =
-            Some(needs(&["tls.example.com", "tls-example-com"], &["settings"]));
+            Some(needs(&["tls.example.com", "tls-example-com"], &["settings", "blobs"]));
         environment.apply(&execution).await.unwrap();
         let ended = environment.phase("needy", "Completed", LIMIT).await.unwrap();
         let printed = log(&environment, &ended).await;
-        for path in
-            ["secrets/tls.example.com/token", "secrets/tls-example-com/token", "configmaps/settings/mode"]
-        {
+        for path in [
+            "secrets/tls.example.com/token",
+            "secrets/tls-example-com/token",
+            "configmaps/settings/mode",
+            "configmaps/blobs/blob",
+        ] {
             assert!(printed.contains(&format!("mounted /run/kubernaut/{path}\n")), "{printed}");
         }
         let ended = environment.settled("needy", LIMIT).await.unwrap();
         let events = format!("{:?}", environment.audit_events("needy").await.unwrap());
         let status = serde_json::to_string(&ended).unwrap();
         assert!(!events.contains("do-not-tell") && !status.contains("do-not-tell"));
+    });
+}
+
+#[test]
+fn what_a_workflow_prints_of_its_secrets_is_hidden() {
+    on_a_node(async {
+        let environment = SHARED.get().await.unwrap();
+        let secrets: Api<Secret> = Api::namespaced(environment.client(), environment.execution_namespace());
+        let secret = json!({"metadata": {"name": "printed"}, "stringData": {"token": "never-to-be-seen"}});
+        secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+        let path = "/run/kubernaut/secrets/printed/token";
+        let target = "shop/Deployment/talks";
+        let mut execution =
+            environment.execution("talks", target, &[("PRINT_FILE", path), ("EXIT_CODE", "7")]);
+        execution.spec.workflow_ref.dependencies = Some(needs(&["printed"], &[]));
+        environment.apply(&execution).await.unwrap();
+        let ended = environment.phase("talks", "Failed", LIMIT).await.unwrap();
+        let printed = log(&environment, &ended).await;
+        assert!(printed.contains("never-to-be-seen"), "it must be there to be hidden: {printed}");
+        let told = &failure(&ended).natural_language_summary;
+        assert!(told.contains(&format!("\n  | read {path}: *** (<nil>)\n")), "{told}");
+        let ended = environment.settled("talks", LIMIT).await.unwrap();
+        let events = format!("{:?}", environment.audit_events("talks").await.unwrap());
+        let status = serde_json::to_string(&ended).unwrap();
+        assert!(!events.contains("never-to-be-seen") && !status.contains("never-to-be-seen"));
     });
 }
 
@@ -66,6 +96,8 @@ fn what_a_workflow_needs_and_is_not_there_is_named_before_anything_is_made() {
                 ("ConfigurationError", false)
             );
             assert!(details.message.contains(absent), "{details:?}");
+            let is_first = absent != "absent-secret" || !details.message.contains("absent-map");
+            assert!(is_first, "Secrets are told first: {details:?}");
             assert!(details.message.contains(environment.execution_namespace()), "{details:?}");
             assert_eq!(said(&ended, "ExecutionCreated"), ("False", "ExecutionCreationFailed"));
             assert_eq!(said(&ended, "ExecutionComplete"), ("absent", ""));

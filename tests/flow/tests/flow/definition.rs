@@ -12,7 +12,8 @@ use kube::{
 use serde_json::{Value, json};
 
 /// Definitions and a namespace, and nobody who acts on what is in it.
-static QUIET: Shared = Shared::new(|| Service::ALL.into_iter().fold(Options::default(), Options::without));
+pub(crate) static QUIET: Shared =
+    Shared::new(|| Service::ALL.into_iter().fold(Options::default(), Options::without));
 
 fn api(environment: &Environment) -> Api<DynamicObject> {
     let resource = ApiResource::erase::<WorkflowExecution>(&());

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use evenkeel_api::WorkflowExecution;
-use evenkeel_core::target::run_name;
+use evenkeel_api::{Dependencies, NameRef, WorkflowExecution};
+use evenkeel_controller::CANCEL_ANNOTATION;
+use evenkeel_core::{gate::ends_at, target::run_name};
 use evenkeel_test_kit::{Environment, Service, evidence::condition, run, wait};
-use kube::{ResourceExt as _, api::DeleteParams};
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::json;
 
 use crate::support::{LIMIT, Stage, options};
 
@@ -45,17 +50,97 @@ fn a_target_rests_after_a_run_and_the_next_says_until_when() {
     });
 }
 
+/// An execution that needs a Secret which is not there, so that the executor refuses its start.
+fn impossible(stage: &Stage, name: &str, at: &str) -> WorkflowExecution {
+    let mut wrong = stage.execution(name, at, &[]);
+    let secrets = vec![NameRef { name: "absent".to_owned() }];
+    wrong.spec.workflow_ref.dependencies = Some(Dependencies { secrets, ..Dependencies::default() });
+    wrong
+}
+
 #[test]
-fn an_execution_that_never_ran_holds_nobody_up() {
+fn an_execution_that_never_ran_arms_no_cooldown() {
     run(async {
-        let stage = Stage::start(options().setting("EVENKEEL_COOLDOWN", "1h")).await;
+        let settings = options().setting("EVENKEEL_COOLDOWN", "1h").setting("EVENKEEL_BACKOFF", "off");
+        let stage = Stage::start(settings).await;
         let at = "shop/Deployment/untouched";
-        let mut wrong = stage.execution("wrong", at, &[]);
-        wrong.spec.workflow_ref.execution_engine = Some("argo".into());
-        stage.apply(&wrong).await.unwrap();
+        stage.apply(&impossible(&stage, "wrong", at)).await.unwrap();
         stage.phase("wrong", "Failed", LIMIT).await.unwrap();
         stage.apply(&stage.execution("right", at, &[])).await.unwrap();
         stage.phase("right", "Completed", LIMIT).await.unwrap();
+    });
+}
+
+#[test]
+fn a_target_rests_longer_after_each_failure_before_execution_and_starts_when_it_said() {
+    run(async {
+        let stage = Stage::start(options().setting("EVENKEEL_BACKOFF", "4s")).await;
+        let at = "shop/Deployment/unlucky";
+        stage.apply(&impossible(&stage, "unable-1", at)).await.unwrap();
+        stage.phase("unable-1", "Failed", LIMIT).await.unwrap();
+        stage.apply(&impossible(&stage, "unable-2", at)).await.unwrap();
+        let again = until_blocked(&stage, "unable-2", "ExponentialBackoff").await;
+        let message = blocked(&again, "ExponentialBackoff").unwrap();
+        assert!(message.contains("failed once") && message.contains("unable-1"), "{message}");
+        stage.told(&again, &["ExponentialBackoff"], LIMIT).await.unwrap();
+        let second = stage.phase("unable-2", "Failed", LIMIT).await.unwrap();
+        stage.apply(&stage.execution("able", at, &[])).await.unwrap();
+        let able = until_blocked(&stage, "able", "ExponentialBackoff").await;
+        let message = blocked(&able, "ExponentialBackoff").unwrap();
+        assert!(message.contains("failed 2 times") && message.contains("unable-2"), "{message}");
+        let opens = ends_at(message).unwrap();
+        let failed = second.status.unwrap().completion_time.unwrap().0.as_millisecond();
+        assert!((7_000..=9_000).contains(&(opens - failed)), "twice as long: {message}");
+        let able = stage.phase("able", "Completed", LIMIT).await.unwrap();
+        let started = able.status.unwrap().start_time.unwrap().0.as_millisecond();
+        // Times are stored in whole seconds.
+        assert!((-1_000..2_000).contains(&(started - opens)), "it starts when the gate opens: {message}");
+        // A success begins the row anew.
+        stage.settled("able", LIMIT).await.unwrap();
+        stage.apply(&stage.execution("next", at, &[])).await.unwrap();
+        stage.phase("next", "Completed", LIMIT).await.unwrap();
+    });
+}
+
+#[test]
+fn a_target_that_has_rested_is_used_at_once() {
+    run(async {
+        let stage = Stage::start(options().setting("EVENKEEL_COOLDOWN", "5s")).await;
+        let at = "shop/Deployment/prompt";
+        stage.apply(&stage.execution("before", at, &[])).await.unwrap();
+        stage.phase("before", "Completed", LIMIT).await.unwrap();
+        stage.apply(&stage.execution("after", at, &[])).await.unwrap();
+        let after = until_blocked(&stage, "after", "CooldownActive").await;
+        let opens = ends_at(blocked(&after, "CooldownActive").unwrap()).unwrap();
+        let after = stage.phase("after", "Completed", LIMIT).await.unwrap();
+        let started = after.status.unwrap().start_time.unwrap().0.as_millisecond();
+        assert!((-1_000..2_000).contains(&(started - opens)), "{} ms after it", started - opens);
+    });
+}
+
+#[test]
+fn an_execution_that_is_cancelled_ends_and_holds_nobody_up() {
+    run(async {
+        let stage = Stage::start(options().setting("EVENKEEL_BLOCK", "false")).await;
+        let at = "shop/Deployment/unwanted";
+        let cancel = async |name: &str| {
+            let why = Patch::Merge(json!({"metadata": {"annotations": {CANCEL_ANNOTATION: "not needed"}}}));
+            stage.executions().patch(name, &PatchParams::default(), &why).await.unwrap();
+        };
+        stage.apply(&stage.execution("runs", at, &[("SLEEP_SECONDS", "600")])).await.unwrap();
+        stage.phase("runs", "Running", LIMIT).await.unwrap();
+        stage.apply(&stage.execution("waits", at, &[])).await.unwrap();
+        until_blocked(&stage, "waits", "TargetBusy").await;
+        cancel("waits").await;
+        let waits = stage.phase("waits", "Failed", LIMIT).await.unwrap().status.unwrap();
+        let details = waits.failure_details.unwrap();
+        assert!(details.message.contains("not needed") && !details.was_execution_failure, "{details:?}");
+        cancel("runs").await;
+        let runs = stage.phase("runs", "Failed", LIMIT).await.unwrap().status.unwrap();
+        let details = runs.failure_details.unwrap();
+        assert!(details.message.contains("not needed") && details.was_execution_failure, "{details:?}");
+        stage.apply(&stage.execution("next", at, &[])).await.unwrap();
+        stage.phase("next", "Completed", LIMIT).await.unwrap();
     });
 }
 

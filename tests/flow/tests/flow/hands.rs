@@ -20,7 +20,7 @@ use crate::support::{LIMIT, Stage, check_error, options, spec, start, target};
 #[test]
 fn a_run_deleted_before_its_launch_was_written_down_never_starts_again() {
     run(async {
-        let stage = Stage::start(options()).await;
+        let stage = Stage::start(options().setting("EVENKEEL_BLOCK", "false")).await;
         let launches = stage.launches().await.unwrap();
         let at = "shop/Deployment/vanished";
         let controller = stage.service(Service::Controller);

@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, ops::Deref, time::Duration};
 
+use evenkeel_api::WorkflowExecution;
 use evenkeel_kit::rpc;
 use evenkeel_proto::execution::v1::{ExecutionSpec, GetTargetRequest, Owner, StartExecutionRequest, Target};
-use evenkeel_test_kit::{Environment, Options, Service, Shared, StandIn};
+use evenkeel_test_kit::{Environment, Options, Service, Shared, StandIn, evidence};
 use kube::api::ListParams;
 use prost::Message as _;
 use tonic::{Code, Status};
@@ -44,6 +45,12 @@ pub(crate) fn options() -> Options {
         .setting("EVENKEEL_COOLDOWN", "1s")
         .setting("EVENKEEL_STUCK_GRACE", "2s")
         .setting("EVENKEEL_POLL_INTERVAL", "5m")
+}
+
+/// Status and reason of a condition, as `True/Ready`.
+pub(crate) fn condition_of(execution: &WorkflowExecution, kind: &str) -> String {
+    let found = evidence::condition(execution, kind);
+    found.map_or_else(String::new, |one| format!("{}/{}", one.status, one.reason))
 }
 
 /// An attempt that nobody made before.

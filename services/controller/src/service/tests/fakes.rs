@@ -126,6 +126,10 @@ impl Coded for Refuses {
 /// The one run, as the executor has it.
 #[derive(Clone)]
 pub(super) struct Executor {
+    name: &'static str,
+    pub(super) engines: Arc<Mutex<Vec<&'static str>>>,
+    /// Who gets the target in the moment before the next release.
+    pub(super) rival: Arc<Mutex<Option<proto::Owner>>>,
     pub(super) target: Arc<Mutex<proto::Target>>,
     pub(super) refuses: Arc<Mutex<VecDeque<Refuses>>>,
     pub(super) log: Log,
@@ -133,7 +137,19 @@ pub(super) struct Executor {
 
 impl Executor {
     pub(super) fn new(log: &Log) -> Self {
-        Self { target: Arc::default(), refuses: Arc::default(), log: log.clone() }
+        Self::named("", "job", log)
+    }
+
+    /// One more, that has this engine and notes what it was asked under its name.
+    pub(super) fn named(name: &'static str, engine: &'static str, log: &Log) -> Self {
+        Self {
+            name,
+            engines: Arc::new(Mutex::new(vec![engine])),
+            rival: Arc::default(),
+            target: Arc::default(),
+            refuses: Arc::default(),
+            log: log.clone(),
+        }
     }
 
     /// Serves on a free port.
@@ -151,7 +167,7 @@ impl Executor {
     }
 
     fn note(&self, what: &str) {
-        self.log.lock().push(what.to_owned());
+        self.log.lock().push(format!("{}{what}", self.name));
     }
 }
 
@@ -165,7 +181,9 @@ impl ExecutionService for Executor {
         &self,
         _: tonic::Request<proto::ListEnginesRequest>,
     ) -> Answer<proto::ListEnginesResponse> {
-        Err(Status::unimplemented(""))
+        let engines = self.engines.lock().iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let engine = |name| proto::Engine { name, available: true, ..proto::Engine::default() };
+        Ok(proto::ListEnginesResponse { engines: engines.into_iter().map(engine).collect() }.into())
     }
 
     async fn get_target(
@@ -187,6 +205,9 @@ impl ExecutionService for Executor {
         }
         let spec = request.spec.unwrap();
         let mut target = self.target.lock();
+        if request.expected_token != target.token {
+            return Err(rpc::status("executor", &Refuses(Class::Conflict, "TOKEN_MOVED")));
+        }
         target.token += 1;
         target.holder.clone_from(&spec.owner);
         target.execution = Some(proto::Execution {
@@ -227,11 +248,17 @@ impl ExecutionService for Executor {
 
     async fn release_execution(
         &self,
-        _: tonic::Request<proto::ReleaseExecutionRequest>,
+        request: tonic::Request<proto::ReleaseExecutionRequest>,
     ) -> Answer<proto::ReleaseExecutionResponse> {
-        self.note("Release");
+        let owner = request.into_inner().owner.unwrap();
+        self.note(if owner.uid.contains(".fence") { "Fence" } else { "Release" });
         let mut target = self.target.lock();
-        *target = proto::Target { token: target.token + 1, ..Default::default() };
+        target.token += 1;
+        if let Some(rival) = self.rival.lock().take() {
+            target.holder = Some(rival);
+        } else if target.holder.as_ref().is_none_or(|holder| holder.uid == owner.uid) {
+            *target = proto::Target { token: target.token, ..Default::default() };
+        }
         Ok(proto::ReleaseExecutionResponse { state: proto::ReleaseState::Released.into() }.into())
     }
 

@@ -7,29 +7,31 @@ use super::{
     Action, EXECUTIONS, TARGETS,
 };
 use crate::{
-    conditions::kind,
     event::{Event, derive},
-    facts::{Owner, RunState},
-    gate::Past,
+    facts::{Owner, RefusalKind, RunState},
+    gate::{History, Known},
+    record::Clearance,
 };
 
 pub(super) struct Execution {
     pub(super) record: Record,
     pub(super) version: u64,
-    exists: bool,
-    launches: u32,
+    pub(super) exists: bool,
+    pub(super) launches: u32,
     failures: u32,
-    moves: u32,
-    ended: Option<(Status, bool)>,
+    pub(super) moves: u32,
+    pub(super) refused: bool,
+    /// Its status when it ended.
+    pub(super) ended: Option<Status>,
 }
 
 #[derive(Default)]
-struct Slot {
+pub(super) struct Slot {
     token: i64,
-    holder: Option<usize>,
+    pub(super) holder: Option<usize>,
     since: Millis,
     released: Option<usize>,
-    run: Option<(usize, RunState)>,
+    pub(super) run: Option<(usize, RunState)>,
     /// Whether the holder launched its run.
     launched: bool,
 }
@@ -37,16 +39,17 @@ struct Slot {
 pub(super) struct World {
     pub(super) now: Millis,
     pub(super) executions: Vec<Execution>,
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     sent: Vec<(usize, i64)>,
-    paused: Vec<(usize, u64, Decision)>,
-    log: Vec<(usize, &'static str)>,
+    pub(super) paused: Vec<(usize, u64, Decision)>,
+    pub(super) log: Vec<(usize, &'static str)>,
     acknowledged: BTreeSet<(usize, &'static str)>,
-    executor_up: bool,
-    audit_up: bool,
+    pub(super) executor_up: bool,
+    pub(super) audit_up: bool,
+    pub(super) history_known: bool,
 }
 
-fn slot_of(who: usize) -> usize {
+pub(super) fn slot_of(who: usize) -> usize {
     who % TARGETS
 }
 
@@ -62,7 +65,16 @@ impl World {
             record.uid = format!("uid-{who}");
             record.name = format!("we-{who}");
             record.spec.target = format!("Node/{}", slot_of(who));
-            Execution { record, version: 0, exists: true, launches: 0, failures: 0, moves: 0, ended: None }
+            Execution {
+                record,
+                version: 0,
+                exists: true,
+                launches: 0,
+                failures: 0,
+                moves: 0,
+                refused: false,
+                ended: None,
+            }
         };
         Self {
             now: NOW,
@@ -74,6 +86,7 @@ impl World {
             acknowledged: BTreeSet::new(),
             executor_up: true,
             audit_up: true,
+            history_known: true,
         }
     }
 
@@ -97,6 +110,7 @@ impl World {
             token: slot.token,
             holder: slot.holder.map(owner_of),
             held_since: slot.holder.map(|_| slot.since),
+            released: slot.released.map(|who| owner_of(who).uid),
             run: slot.run.map(|(owner, state)| self.facts(owner, state)),
         })
     }
@@ -120,28 +134,25 @@ impl World {
         }
     }
 
-    fn history(&self, who: usize) -> Vec<Past> {
-        let past = |(other, execution): (usize, &Execution)| {
-            let record = &execution.record;
-            let same = execution.exists && other != who && slot_of(other) == slot_of(who);
-            (same && record.is_terminal()).then(|| Past {
-                uid: record.uid.clone(),
-                name: record.name.clone(),
-                completion: record.status.completion.unwrap_or(0),
-                executed: record.was_executed(),
-            })
-        };
-        self.executions.iter().enumerate().filter_map(past).collect()
+    /// What the gates of an execution see of the others.
+    pub(super) fn history(&self, who: usize) -> History {
+        let same =
+            |(other, execution): &(usize, &Execution)| execution.exists && slot_of(*other) == slot_of(who);
+        let others = self.executions.iter().enumerate().filter(same);
+        let known: Vec<_> = others.map(|(_, execution)| Known::of(&execution.record)).collect();
+        History::new(&self.executions[who].record, known.iter())
     }
 
-    fn decide(&self, who: usize, answers: &Answers) -> Decision {
+    pub(super) fn decide(&self, who: usize, answers: &Answers) -> Decision {
         let record = &self.executions[who].record;
         let need = needs(record);
+        let history = self.history_known.then(|| self.history(who));
         let observed = Observed {
             record,
             lock: if need == Need::Lock { self.lock(who) } else { Reading::Unread },
+            workflow: Reading::Unread,
             run: if need == Need::Run { self.run(who) } else { Reading::Unread },
-            history: &self.history(who),
+            history: history.as_ref(),
             audit: self.audit(who),
             answers: answers.clone(),
             failures: self.executions[who].failures,
@@ -169,7 +180,7 @@ impl World {
         match decision {
             Decision::Rest => false,
             Decision::Wait(_) => {
-                let failed = !self.executor_up;
+                let failed = !self.executor_up || !self.history_known;
                 self.executions[who].failures = if failed { self.executions[who].failures + 1 } else { 0 };
                 false
             }
@@ -219,6 +230,10 @@ impl World {
         if !self.executor_up {
             return StartAnswer::Unavailable("UNAVAILABLE".to_owned());
         }
+        if std::mem::take(&mut self.executions[who].refused) {
+            let (kind, message) = (RefusalKind::DependencyMissing, "no such Secret".to_owned());
+            return StartAnswer::Refused(Refusal { kind, message });
+        }
         let now = self.now;
         let slot = &mut self.slots[slot_of(who)];
         if slot.token != expected {
@@ -250,6 +265,8 @@ impl World {
             if slot.launched {
                 return StartAnswer::Vanished;
             }
+            self.check_launch(who);
+            let slot = &mut self.slots[slot_of(who)];
             slot.run = Some((who, RunState::Running));
             slot.launched = true;
             self.executions[who].launches += 1;
@@ -328,59 +345,30 @@ impl World {
                 let version = self.executions[who].version;
                 self.store(who, version, |execution| execution.record.deleting = true);
             }
+            Action::Clear { who } => self.clear(who),
+            Action::Cancel { who } => {
+                let version = self.executions[who].version;
+                self.store(who, version, |one| one.record.cancelled = Some("enough".to_owned()));
+            }
+            Action::Refuse { who } => self.executions[who].refused = true,
+            Action::History { known } => self.history_known = known,
             Action::Edit { who, phase } => self.edit(who, phase),
             Action::Deliver { who } => self.deliver(who),
             Action::Executor { up } => self.executor_up = up,
             Action::Audit { up } => self.audit_up = up,
             Action::Advance { seconds } => self.now += seconds * 1000,
         }
-        self.check();
     }
 
-    fn check(&mut self) {
-        for (who, execution) in self.executions.iter_mut().enumerate() {
-            assert!(execution.launches <= 1, "I2: execution {who} launched {} times", execution.launches);
-            assert!(execution.moves <= 2, "I4: execution {who} moved {} times", execution.moves);
-            let record = &execution.record;
-            if !record.is_terminal() {
-                continue;
-            }
-            let run = self.slots[slot_of(who)].run;
-            let live = run.is_some_and(|(owner, state)| owner == who && state == RunState::Running);
-            assert!(!(record.holds(kind::RELEASED) && live), "execution {who} runs after its release");
-            // The phase may be one that somebody wrote, until it is put back.
-            let phase = record.phase().map_or(StoredPhase::Unset, StoredPhase::Known);
-            let ended = (Status { phase, conditions: Vec::new(), ..record.status.clone() }, true);
-            let before = execution.ended.get_or_insert_with(|| ended.clone());
-            assert_eq!(before, &ended, "execution {who} changed after its end");
+    /// What the API server's policy lets a person do: clear what failed while it ran, once.
+    pub(super) fn clear(&mut self, who: usize) {
+        let execution = &self.executions[who];
+        if !execution.record.failed_while_running() || execution.record.clearance().is_some() {
+            return;
         }
-    }
-
-    /// Nothing goes wrong any more: everything has to end.
-    pub(super) fn calm_down(&mut self) {
-        (self.executor_up, self.audit_up) = (true, true);
-        self.paused.clear();
-        for _ in 0..30 {
-            for target in 0..TARGETS {
-                self.step(&Action::End { target, well: true });
-            }
-            for who in 0..EXECUTIONS {
-                self.deliver(who);
-                self.reconcile(who, 10);
-            }
-            self.now += 61_000;
-            self.check();
-        }
-        for (who, execution) in self.executions.iter().enumerate() {
-            let record = &execution.record;
-            assert!(
-                !execution.exists || record.is_settled(),
-                "I5: execution {who} does not end: {record:#?}"
-            );
-            let events: Vec<_> =
-                self.log.iter().filter(|(owner, _)| *owner == who).map(|(_, kind)| *kind).collect();
-            let derived: Vec<_> = derive(record).iter().map(|event| event.event_type).collect();
-            assert_eq!(events, derived, "I4: the log of execution {who} in order, once each");
-        }
+        let (by, reason) = ("mary".to_owned(), "looked at it".to_owned());
+        let clearance = Clearance { by, reason, at: Some(self.now) };
+        let version = execution.version;
+        self.store(who, version, |execution| execution.record.status.clearance = Some(clearance));
     }
 }

@@ -1,6 +1,7 @@
 //! The end: release, acknowledgement, deletion.
 
 use super::*;
+use crate::record::Clearance;
 
 fn ended(phase: Phase, audit: Audit) -> Case {
     Case { audit, ..Case::new(Some(phase)) }
@@ -220,4 +221,79 @@ fn a_finalizer_never_goes_while_the_executor_may_hold_something() {
     case.answers.release = Some(ReleaseAnswer::Unavailable("UNAVAILABLE".to_owned()));
     let Decision::Wait(wait) = case.plan() else { panic!() };
     assert!(wait.notices[0].note.contains("finalization"));
+}
+
+#[test]
+fn an_end_is_told_by_one_condition_whichever_way_it_ended() {
+    let well = Case::running(facts(RunState::Succeeded)).write();
+    assert_eq!(condition(&well, kind::FINISHED), ("True", "Completed"));
+    let badly = Case::running(facts(RunState::Failed)).write();
+    assert_eq!(condition(&badly, kind::FINISHED), ("True", "Failed"));
+    let mut invalid = Case::new(None);
+    invalid.record.spec.bundle = String::new();
+    assert_eq!(condition(&invalid.write(), kind::FINISHED), ("True", "Failed"));
+    let mut started = Case::pending();
+    let live = Box::new(facts(RunState::Running));
+    started.answers.start = Some(StartAnswer::Started { facts: live, adopted: false });
+    assert_eq!(condition(&started.write(), kind::FINISHED), ("absent", ""));
+}
+
+/// A failure while it ran, released and recorded, that somebody cleared then.
+fn cleared(audit: Audit) -> Case {
+    let mut case = Case::running(facts(RunState::Failed));
+    case.record.status = case.write().status;
+    let mut case = Case { audit, ..case }.released().with(kind::AUDIT_RECORDED, true);
+    assert!(case.record.is_settled());
+    let (by, reason) = ("mary".to_owned(), "looked at it".to_owned());
+    case.record.status.clearance = Some(Clearance { by, reason, at: Some(NOW) });
+    case
+}
+
+#[test]
+fn a_clearance_is_told_once_the_log_has_it() {
+    assert_eq!(cleared(Audit::Pending).wait(), 5_000);
+    let mut case = cleared(Audit::Acknowledged);
+    let write = case.write();
+    assert_eq!(condition(&write, kind::CLEARED), ("True", "BlockCleared"));
+    assert_eq!(condition(&write, kind::AUDIT_RECORDED), ("True", "AuditSucceeded"));
+    assert_eq!(reasons(&write), ["BlockCleared"]);
+    assert!(write.notices[0].note.contains("mary") && write.notices[0].note.contains("looked at it"));
+    assert_eq!(write.transition, None);
+    case.record.status = write.status;
+    assert_eq!(case.plan(), Decision::Rest);
+    assert!(case.record.is_settled());
+}
+
+#[test]
+fn a_clearance_that_cannot_be_recorded_is_told_all_the_same() {
+    for audit in [Audit::Failing, Audit::Off, Audit::Refused] {
+        let mut case = cleared(audit);
+        let write = case.write();
+        assert_eq!(condition(&write, kind::CLEARED), ("True", "BlockCleared"), "{audit:?}");
+        assert_eq!(condition(&write, kind::AUDIT_RECORDED), ("False", "AuditFailed"));
+        case.record.status = write.status;
+        assert_eq!(case.plan(), Decision::Rest, "{audit:?}");
+        case.audit = Audit::Acknowledged;
+        assert_eq!(condition(&case.write(), kind::AUDIT_RECORDED), ("True", "AuditSucceeded"));
+    }
+}
+
+#[test]
+fn a_clearance_during_the_rest_is_told_by_the_release_at_the_latest() {
+    let mut case = cleared(Audit::Acknowledged);
+    case.record.status.conditions.retain(|one| one.kind != kind::RELEASED);
+    case.record.status.completion = Some(NOW - 300_000);
+    case.answers.release = Some(ReleaseAnswer::Released);
+    let write = case.write();
+    assert_eq!(reasons(&write), ["LockReleased", "BlockCleared"]);
+    assert_eq!(condition(&write, kind::CLEARED), ("True", "BlockCleared"));
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_no_lock_for_long() {
+    let mut case = ended(Phase::Completed, Audit::Acknowledged).with(kind::AUDIT_RECORDED, true);
+    case.record.status.completion = Some(NOW + 2_000);
+    assert_eq!(case.wait(), 302_000, "clocks differ a little");
+    case.record.status.completion = Some(NOW + 3_600_000);
+    assert_eq!(case.plan(), Decision::Act(Effect::Release));
 }
