@@ -7,7 +7,7 @@ BUILD := cargo build --workspace --bins
 DEV := $(CARGO_TARGET_DIR)/debug/evenkeel-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up down restart status demo test fault bench lint cluster-up cluster-down
+.PHONY: help up down restart status demo test fault soak bench lint cluster-up cluster-down
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,11 +39,15 @@ test: ## Run every test, on a real cluster that is ended afterwards
 
 fault: ## Kill and pause the services around every effect they have; ONLY=executor.create for some of it
 	@$(BUILD)
-	@$(CARGO_TARGET_DIR)/debug/evenkeel-fault $(ONLY)
+	@$(CARGO_TARGET_DIR)/debug/evenkeel-fault "$(ONLY)"
 
-bench: ## Measure what the services cost and how fast they are, beside a client that does the least
+soak: ## Run many executions for MINUTES=10 while services are killed and paused, and see whether anything grows
+	@$(BUILD)
+	@$(CARGO_TARGET_DIR)/debug/evenkeel-soak $(MINUTES)
+
+bench: ## Measure what the services cost and how fast they are; ONLY=scale for some of it
 	@cargo build --release --bins $(addprefix --package evenkeel-,audit executor controller test-bench)
-	@$(CARGO_TARGET_DIR)/release/evenkeel-bench
+	@$(CARGO_TARGET_DIR)/release/evenkeel-bench $(ONLY)
 
 lint: ## Check format, lints, contracts and, with cargo-deny, dependencies
 	cargo fmt --all --check

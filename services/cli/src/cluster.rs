@@ -62,6 +62,8 @@ impl Cluster {
             (config, "in-cluster".to_owned())
         };
         config.connect_timeout = Some(CONNECT_LIMIT);
+        // What fails is told at once, to a person as to a service.
+        config.default_retry = false;
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let client = Client::try_from(config).map_err(|error| unusable(&error))?;
         Ok(Self { client, namespace: args.namespace.clone(), server, context })

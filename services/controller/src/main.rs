@@ -5,7 +5,7 @@ use evenkeel_controller::{
     App,
     config::{Arguments, Command, Loaded},
 };
-use evenkeel_kit::{settings::Error, shutdown, telemetry, tls};
+use evenkeel_kit::{kubernetes, settings::Error, shutdown, telemetry, tls};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -27,7 +27,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let telemetry = telemetry::init("controller")?;
     settings.notes.iter().for_each(|note| tracing::info!("{note}"));
-    let client = kube::Client::try_default().await?;
+    let client = kubernetes::client().await?;
     let app = App::bind(&settings.arguments.config, client).await?.following(source, settings);
     let served = app.serve(shutdown::on_signal()?).await;
     telemetry.shutdown().await;

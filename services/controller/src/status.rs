@@ -90,7 +90,10 @@ impl Objects {
         let preconditions =
             Preconditions { resource_version: Some(version(object)?), uid: object.metadata.uid.clone() };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        sort("delete the execution", self.api.delete(&object.name_any(), &params).await.map(drop))
+        failpoint::hit("controller.delete.before");
+        let deleted = self.api.delete(&object.name_any(), &params).await;
+        failpoint::hit("controller.delete.after");
+        sort("delete the execution", deleted.map(drop))
     }
 
     /// Metadata alone: a full update would send the spec back, which must not change by a byte.

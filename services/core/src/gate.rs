@@ -16,6 +16,7 @@ mod turn;
 
 pub use history::{End, History, Known, Past, Stands};
 pub(crate) use lock::busy;
+pub use lock::is_left_behind;
 
 /// Something that makes an execution wait.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -49,9 +49,6 @@ impl Settings {
     pub(crate) fn cooldown_millis(&self) -> Millis {
         millis(self.cooldown)
     }
-    pub(crate) fn start_timeout_millis(&self) -> Millis {
-        millis(self.start_timeout)
-    }
 }
 
 /// What was observed.

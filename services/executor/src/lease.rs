@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use evenkeel_core::gate;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -43,9 +44,10 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Whether it was taken longer ago than `timeout`.
-    pub(crate) fn is_older_than(&self, timeout: Duration, now: Timestamp) -> bool {
-        self.since.is_none_or(|since| now.duration_since(since).unsigned_abs() > timeout && now > since)
+    /// Whether whoever took it had the time for a start.
+    pub(crate) fn is_left_behind(&self, timeout: Duration, now: Timestamp) -> bool {
+        let now = now.as_millisecond();
+        self.since.is_none_or(|since| gate::is_left_behind(since.as_millisecond(), timeout, now))
     }
 
     fn of(lease: Lease) -> Self {
@@ -172,12 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_is_late_once_the_timeout_is_over() {
+    fn an_attempt_is_late_once_the_timeout_is_over_and_a_clock_that_was_set_back_keeps_no_lock() {
         let timeout = Duration::from_secs(30);
         let held = stored(lock(Some("u-1"), 1, None), Timestamp::UNIX_EPOCH);
-        for (seconds, late) in [(-60, false), (0, false), (30, false), (31, true)] {
+        for (seconds, late) in [(-3600, true), (-31, true), (-30, false), (0, false), (29, false), (30, true)]
+        {
             let now = Timestamp::from_second(seconds).unwrap();
-            assert_eq!(held.is_older_than(timeout, now), late, "{seconds}");
+            assert_eq!(held.is_left_behind(timeout, now), late, "{seconds}");
         }
     }
 }

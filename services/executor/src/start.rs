@@ -89,7 +89,7 @@ impl Drive<'_> {
         Ok(match action {
             Action::ReadLease => {
                 self.read_lease().await?;
-                let aged = self.stored.is_older_than(self.starter.start_timeout, Timestamp::now());
+                let aged = self.stored.is_left_behind(self.starter.start_timeout, Timestamp::now());
                 Seen::Lease(self.stored.lock.clone(), aged)
             }
             Action::WriteLease { to, .. } => self.write_lease(to).await?,

@@ -21,7 +21,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, api::PostParams};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::readiness::Readiness;
+use crate::{failpoint, readiness::Readiness};
 
 mod claim;
 mod identity;
@@ -198,7 +198,10 @@ impl Elector {
     async fn give_up(&self, held: Held) -> kube::Result<()> {
         let parameters = PostParams::default();
         let free = held.released(&self.name, &self.me);
-        match self.api.replace(&self.name, &parameters, &free).await {
+        failpoint::hit("controller.lease.give_up.before");
+        let given_up = self.api.replace(&self.name, &parameters, &free).await;
+        failpoint::hit("controller.lease.give_up.after");
+        match given_up {
             // A renewal may have been under way.
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 let found = self.api.get(&self.name).await?;
@@ -218,7 +221,9 @@ impl Elector {
         let is_first = std::mem::take(&mut self.is_first);
         let Some(found) = found else {
             let held = Held::new(self.timing.lease, 0);
+            failpoint::hit("controller.lease.create.before");
             let created = self.api.create(&PostParams::default(), &held.lease(&self.name, &self.me)).await;
+            failpoint::hit("controller.lease.create.after");
             return self.written(held, created);
         };
         let now = Instant::now();
@@ -230,13 +235,22 @@ impl Elector {
         }
         let held = Held::new(self.timing.lease, seen.transitions.saturating_add(1)).over(&found);
         self.seen = Some(seen);
-        if may_take { self.write(held).await } else { Ok(false) }
+        if !may_take {
+            return Ok(false);
+        }
+        failpoint::hit("controller.lease.acquire.before");
+        let taken = self.write(held).await;
+        failpoint::hit("controller.lease.acquire.after");
+        taken
     }
 
     /// Whether the Lease is still ours, and renewed.
     async fn renew(&mut self) -> kube::Result<bool> {
         let Some(held) = self.held.clone() else { return Ok(false) };
-        if self.write(held.clone()).await? {
+        failpoint::hit("controller.lease.renew.before");
+        let renewed = self.write(held.clone()).await;
+        failpoint::hit("controller.lease.renew.after");
+        if renewed? {
             return Ok(true);
         }
         // It is not as it was written: somebody may have labelled it, or an earlier renewal may have

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod channel;
 pub mod config;
 pub mod failpoint;
+pub mod kubernetes;
 pub mod leader;
 pub mod readiness;
 mod reason;

@@ -1,4 +1,4 @@
-//! A backend that takes no time: every run that goes live is complete at once.
+//! A backend that takes no time: every run that goes live is complete at once, unless it is to stay.
 
 use std::pin::pin;
 
@@ -16,6 +16,9 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::timeline::{Stage, Timeline};
+
+/// Begin of the names whose runs stay live.
+pub const HELD: &str = "held-";
 
 /// Follows the runs and the executions of one environment until it is dropped.
 pub struct Backend(Vec<JoinHandle<()>>);
@@ -71,7 +74,7 @@ async fn complete(
         let name = name_of(&job);
         if is_complete(&job) {
             completed(&job);
-        } else if timeline.note(&name, Stage::Live) {
+        } else if timeline.note(&name, Stage::Live) && !name.starts_with(HELD) {
             tokio::spawn(end(jobs.clone(), job.name_any(), name, timeline.clone()));
         }
     }
@@ -106,9 +109,11 @@ async fn follow(api: Api<WorkflowExecution>, timeline: Timeline) -> Result<(), w
     let mut changes = pin!(changes);
     while let Some(execution) = changes.try_next().await? {
         let phase = execution.status.as_ref().and_then(|status| status.phase.as_deref());
-        if matches!(phase, Some("Completed" | "Failed")) {
-            timeline.note(&execution.name_any(), Stage::Ended);
-        }
+        match phase {
+            Some("Running") => timeline.note(&execution.name_any(), Stage::Running),
+            Some("Completed" | "Failed") => timeline.note(&execution.name_any(), Stage::Ended),
+            _ => false,
+        };
         if holds(&execution, "Released") && holds(&execution, "AuditRecorded") {
             timeline.note(&execution.name_any(), Stage::Settled);
         }

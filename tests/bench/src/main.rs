@@ -2,12 +2,12 @@
 
 use std::{process::ExitCode, time::Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use evenkeel_test_bench::{
     load::burst,
     report::Table,
     resources,
-    sections::{audit, latency, memory, throughput, tracing, writes},
+    sections::{active, audit, latency, memory, scale, throughput, tracing, writes},
     site::{Ground, Site},
     timeline::Stage,
 };
@@ -16,9 +16,43 @@ use evenkeel_test_bench::{
 #[derive(Parser)]
 #[command(name = "evenkeel-bench")]
 struct Cli {
+    /// Only these sections; all of them unless some are named.
+    only: Vec<Section>,
     /// How many executions to measure throughput, memory and requests with.
     #[arg(long, default_value_t = 1000)]
     executions: usize,
+    /// How many executions run in the section `active`, one number after the other.
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1000])]
+    active: Vec<usize>,
+    /// How many finished executions there are in the section `scale`.
+    #[arg(long, env = "EVENKEEL_BENCH_OBJECTS", default_value_t = 50_000)]
+    objects: usize,
+    /// How many executions run besides, there.
+    #[arg(long, env = "EVENKEEL_BENCH_RUNNING", default_value_t = 2000)]
+    running: usize,
+}
+
+/// A part of what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// How long an execution waits for us.
+    Latency,
+    /// How many a second, and what each costs: processor, memory, requests.
+    Throughput,
+    /// What tracing costs.
+    Tracing,
+    /// How fast the audit log is.
+    Audit,
+    /// How fast all is while many executions run.
+    Active,
+    /// Start, memory and speed where very many executions have finished.
+    Scale,
+}
+
+impl Cli {
+    fn wants(&self, section: Section) -> bool {
+        self.only.is_empty() || self.only.contains(&section)
+    }
 }
 
 /// Executions before anything is measured: connections open, caches fill.
@@ -40,27 +74,54 @@ fn main() -> ExitCode {
 
 async fn run(cli: &Cli) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let count = cli.executions;
     let ground = tokio::task::spawn_blocking(Ground::start).await??;
-    let services = ground.services(None).await?;
-    let raw = ground.raw().await?;
-    let idle = services.resident_memory()?;
     println!("{}; the cluster, the services and this bench share them", resources::processor());
     println!("etcd does not sync its writes to disk here; the audit log does");
     let mut tables = Tables::default();
+    if [Section::Latency, Section::Throughput, Section::Tracing, Section::Audit].iter().any(|s| cli.wants(*s))
+    {
+        usual(cli, &ground, &mut tables).await?;
+    }
+    if cli.wants(Section::Active) {
+        let (services, raw) = (ground.services(None).await?, ground.raw().await?);
+        for site in [&services, &raw] {
+            warm_up(site).await?;
+        }
+        tables.add(active::measure(&services, &raw, &cli.active).await?);
+    }
+    if cli.wants(Section::Scale) {
+        scale::measure(&ground, cli.objects, cli.running, |table| tables.add(table)).await?;
+    }
+    tables.end();
+    println!("measured in {:.0} s", begun.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// What is measured where little else is there.
+async fn usual(cli: &Cli, ground: &Ground, tables: &mut Tables) -> anyhow::Result<()> {
+    let count = cli.executions;
+    let services = ground.services(None).await?;
+    let raw = ground.raw().await?;
+    let idle = services.resident_memory()?;
     for site in [&services, &raw] {
         warm_up(site).await?;
     }
-    tables.add(latency::measure(&services, &raw).await?);
-    let before = services.environment.requests()?.len();
-    tables.add(throughput::measure(&ground, &services, &raw, count).await?);
-    tables.add(writes::table(&services.environment.requests()?[before..], count));
-    let done = services.timeline.count(Stage::Settled);
-    tables.add(memory::table(&idle, &services.resident_memory()?, done));
-    tables.add(tracing::measure(&ground, &services, count).await?);
-    tables.add(audit::measure(&services.environment).await?);
-    tables.end();
-    println!("measured in {:.0} s", begun.elapsed().as_secs_f32());
+    if cli.wants(Section::Latency) {
+        tables.add(latency::measure(&services, &raw).await?);
+    }
+    if cli.wants(Section::Throughput) {
+        let before = services.environment.requests()?.len();
+        tables.add(throughput::measure(ground, &services, &raw, count).await?);
+        tables.add(writes::table(&services.environment.requests()?[before..], count));
+        let done = services.timeline.count(Stage::Settled);
+        tables.add(memory::table(&idle, &services.resident_memory()?, done));
+    }
+    if cli.wants(Section::Tracing) {
+        tables.add(tracing::measure(ground, &services, count).await?);
+    }
+    if cli.wants(Section::Audit) {
+        tables.add(audit::measure(&services.environment).await?);
+    }
     Ok(())
 }
 

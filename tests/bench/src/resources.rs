@@ -1,8 +1,10 @@
 //! What processes use, as the kernel counts it.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::Context as _;
+
+use crate::stats::as_float;
 
 /// Ticks a second, the same on every Linux that programs can see.
 const TICKS: u64 = 100;
@@ -15,6 +17,31 @@ pub fn processor_time(pid: i32) -> anyhow::Result<Duration> {
     let mut fields = rest.split_whitespace().skip(11);
     let mut ticks = || fields.next().and_then(|text| text.parse::<u64>().ok()).context("a count of ticks");
     Ok(Duration::from_millis((ticks()? + ticks()?) * 1000 / TICKS))
+}
+
+/// Milliseconds of processor time per execution, by process.
+pub type Costs = BTreeMap<String, f64>;
+
+/// Milliseconds of processor time per execution that each process used in between.
+pub fn costs(began: &BTreeMap<String, Duration>, ended: &BTreeMap<String, Duration>, count: usize) -> Costs {
+    let cost = |(who, ended): (&String, &Duration)| {
+        let used = ended.saturating_sub(*began.get(who)?);
+        Some((who.clone(), used.as_secs_f64() * 1000.0 / as_float(count)))
+    };
+    ended.iter().filter_map(cost).collect()
+}
+
+/// The most memory that a process ever occupied, in bytes.
+pub fn highest_memory(pid: i32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
+/// Bytes in MiB.
+#[expect(clippy::cast_precision_loss, reason = "no process here has petabytes")]
+pub fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// The processor, as the kernel names it, and how many there are.

@@ -31,6 +31,12 @@ impl Sample {
     }
 }
 
+/// Counts here are far below what a float can no longer tell apart.
+#[expect(clippy::cast_precision_loss, reason = "counts are small")]
+pub fn as_float(count: usize) -> f64 {
+    count as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,8 @@ pub enum Stage {
     Asked,
     /// Its run was seen live.
     Live,
+    /// Its status was seen to say that it runs.
+    Running,
     /// Just before its run was reported complete.
     Done,
     /// Its end was seen in its status.
@@ -25,7 +27,7 @@ pub enum Stage {
     Settled,
 }
 
-const STAGES: usize = 5;
+const STAGES: usize = 6;
 type Moments = [Option<Instant>; STAGES];
 
 /// The moments of many executions, by name. Cheap to clone; all clones are one.

@@ -1,10 +1,12 @@
-//! The faults, one per row of the table.
+//! One fault: what is done to which service, where, and in the course of which story.
 
 use std::fmt;
 
 use evenkeel_test_kit::Service;
 
-/// What is done to a service, and where.
+use crate::story::Story;
+
+/// What is done to a service, and where. One per row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The service it is done to.
@@ -13,6 +15,8 @@ pub struct Fault {
     pub action: Action,
     /// Where.
     pub place: Place,
+    /// What goes on meanwhile.
+    pub story: Story,
 }
 
 /// What is done.
@@ -25,6 +29,10 @@ pub enum Action {
     /// It stands still while another process of the service takes its place, and goes on when
     /// everything is over.
     Takeover,
+    /// It is killed and stays away; a replica that stood by all the time leads instead.
+    Failover,
+    /// It goes on beside another process of the service, and both act on everything.
+    Both,
     /// It stands still in a start, while another attempt asks another process for the target.
     Rival,
     /// It stands still in a start, while another process releases the attempt.
@@ -47,51 +55,16 @@ pub enum Place {
     Anywhere(u32),
 }
 
-/// The effects of the services, and which occurrences of them are on the path of one execution.
-const EFFECTS: [(Service, &str, &[u32]); 15] = [
-    (Service::Controller, "finalizer", &[1]),
-    (Service::Controller, "start", &[1]),
-    (Service::Controller, "status", &[1, 2, 3]),
-    (Service::Controller, "audit", &[1, 2]),
-    (Service::Controller, "release", &[1]),
-    (Service::Controller, "finalizer_remove", &[1]),
-    (Service::Executor, READ, &[1]),
-    (Service::Executor, "lease", &[1]),
-    (Service::Executor, "create", &[1]),
-    (Service::Executor, "mark", &[1]),
-    (Service::Executor, "golive", &[1]),
-    (Service::Executor, "release.lease", &[1]),
-    (Service::Executor, "release.delete", &[1]),
-    (Service::Executor, CANCEL, &[1]),
-    (Service::Audit, "commit", &[1, 2]),
-];
-
 /// The effect that only an execution which is cancelled has.
-const CANCEL: &str = "cancel";
-
-/// The reading of the lock, which only the start on a target that was used before begins with.
-const READ: &str = "read";
-
-/// The effects of a start, in order.
-const START: [&str; 5] = [READ, "lease", "create", "mark", "golive"];
+pub(crate) const CANCEL: &str = "cancel";
+/// The making of the leader's Lease, which only the first controller of a namespace does.
+pub(crate) const CREATE_LEASE: &str = "lease.create";
+/// The taking of the leader's Lease, which a controller does before it can do anything else.
+pub(crate) const ACQUIRE: &str = "lease.acquire";
+/// The giving up of that Lease, which a leader does when it is asked to end.
+pub(crate) const GIVE_UP: &str = "lease.give_up";
 
 impl Fault {
-    /// Every fault there is.
-    pub fn all() -> Vec<Self> {
-        let at_points = EFFECTS.into_iter().flat_map(|(service, effect, times)| {
-            times.iter().flat_map(move |time| at(service, effect, *time))
-        });
-        let anywhere =
-            Service::ALL.map(|service| Self { service, action: Action::Kill, place: Place::Anywhere(4) });
-        let in_starts = [Action::Rival, Action::Release].into_iter().flat_map(|action| {
-            START.into_iter().flat_map(move |effect| {
-                let place = move |after| Place::Point { effect, after, time: 1 };
-                [false, true].map(|after| Self { service: Service::Executor, action, place: place(after) })
-            })
-        });
-        at_points.chain(anywhere).chain(in_starts).collect()
-    }
-
     /// Whether it is about attempts that compete, and not about one execution.
     pub fn is_about_rivals(&self) -> bool {
         matches!(self.action, Action::Rival | Action::Release)
@@ -99,17 +72,22 @@ impl Fault {
 
     /// Whether the run is live when the service stands still here.
     pub fn is_when_live(&self) -> bool {
-        matches!(self.place, Place::Point { effect: "golive", after: true, .. })
+        self.is_at("golive") && self.is_after()
     }
 
-    /// Whether its target was used before.
-    pub fn is_on_used_target(&self) -> bool {
-        matches!(self.place, Place::Point { effect: READ, .. })
+    /// Whether it comes before the controller can do anything else, being ready included.
+    pub fn is_at_once(&self) -> bool {
+        self.is_at(ACQUIRE) || self.is_first_of_all()
     }
 
-    /// Whether its execution is cancelled while it runs.
-    pub fn is_in_cancel(&self) -> bool {
-        matches!(self.place, Place::Point { effect: CANCEL, .. })
+    /// Whether there must not have been a leader before.
+    pub fn is_first_of_all(&self) -> bool {
+        self.is_at(CREATE_LEASE)
+    }
+
+    /// Whether it comes only when the service is asked to end.
+    pub fn is_at_end(&self) -> bool {
+        self.is_at(GIVE_UP)
     }
 
     /// Whether it comes just after an effect.
@@ -117,13 +95,31 @@ impl Fault {
         matches!(self.place, Place::Point { after: true, .. })
     }
 
+    fn is_at(&self, which: &str) -> bool {
+        matches!(self.place, Place::Point { effect, .. } if effect == which)
+    }
+
+    /// The service whose failpoint it needs. A cancel of the controller is the executor's doing: it
+    /// is held there while the controller, which waits for the answer, is struck.
+    pub fn armed(&self) -> Service {
+        if self.is_at(CANCEL) { Service::Executor } else { self.service }
+    }
+
     /// What `EVENKEEL_FAILPOINTS` has to be for it; empty when it needs none.
     pub fn failpoint(&self) -> String {
-        let action = if self.action == Action::Kill { "kill" } else { "stop" };
+        let is_killed =
+            matches!(self.action, Action::Kill | Action::Failover) && self.armed() == self.service;
+        let action = if is_killed { "kill" } else { "stop" };
         match self.place {
-            Place::Point { time, .. } => format!("{}@{time}={action}", self.point()),
+            Place::Point { time, .. } => format!("{}@{time}={action}", self.point(self.armed())),
             Place::Anywhere(_) => String::new(),
         }
+    }
+
+    /// The settings that every process of the service has for it, beside those of its lane.
+    pub fn settings(&self) -> Vec<(&'static str, &'static str)> {
+        let alone = (self.action == Action::Both).then_some(("EVENKEEL_LEADER_ELECTION", "false"));
+        self.story.settings().iter().copied().chain(alone).collect()
     }
 
     /// A name for objects and directories, unique among the faults.
@@ -132,80 +128,47 @@ impl Fault {
             Action::Kill => "kill",
             Action::Pause => "pause",
             Action::Takeover => "takeover",
+            Action::Failover => "failover",
+            Action::Both => "both",
             Action::Rival => "rival",
             Action::Release => "release",
         };
         let place = match self.place {
-            Place::Point { time, .. } => format!("{}-{time}", self.point()),
+            Place::Point { time, .. } => format!("{}-{time}", self.point(self.service)),
             Place::Anywhere(_) => format!("{}-anywhere", self.service),
         };
-        format!("{place}-{action}").replace(['.', '_'], "-")
+        let told = self.story.tag().map(|tag| format!("-{tag}")).unwrap_or_default();
+        format!("{place}-{action}{told}").replace(['.', '_'], "-")
     }
 
-    fn point(&self) -> String {
+    fn point(&self, service: Service) -> String {
         match self.place {
             Place::Point { effect, after, .. } => {
-                format!("{}.{effect}.{}", self.service, if after { "after" } else { "before" })
+                format!("{service}.{effect}.{}", if after { "after" } else { "before" })
             }
-            Place::Anywhere(_) => self.service.name().to_owned(),
+            Place::Anywhere(_) => service.name().to_owned(),
         }
     }
-}
-
-fn at(service: Service, effect: &'static str, time: u32) -> impl Iterator<Item = Fault> {
-    let actions: &[Action] = match service {
-        // There is one audit log, and one process that writes it.
-        Service::Audit => &[Action::Kill, Action::Pause],
-        Service::Executor | Service::Controller => &[Action::Kill, Action::Pause, Action::Takeover],
-    };
-    [false, true].into_iter().flat_map(move |after| {
-        actions.iter().map(move |action| Fault {
-            service,
-            action: *action,
-            place: Place::Point { effect, after, time },
-        })
-    })
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = match self.place {
-            Place::Point { time: 1, .. } => self.point(),
-            Place::Point { time, .. } => format!("{} (no. {time})", self.point()),
+            Place::Point { time: 1, .. } => self.point(self.service),
+            Place::Point { time, .. } => format!("{} (no. {time})", self.point(self.service)),
             Place::Anywhere(count) => format!("{} at {count} random moments", self.service),
         };
         let action = match self.action {
             Action::Kill => "killed",
             Action::Pause => "paused",
             Action::Takeover => "paused, another takes over",
+            Action::Failover => "killed, a standby leads",
+            Action::Both if matches!(self.place, Place::Anywhere(_)) => "killed, two act",
+            Action::Both => "paused, then two act",
             Action::Rival => "paused, a rival asks",
             Action::Release => "paused, released meanwhile",
         };
-        f.pad(&format!("{place}, {action}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn every_fault_has_a_name_of_its_own_that_an_object_can_have() {
-        let all = Fault::all();
-        let slugs: BTreeSet<String> = all.iter().map(Fault::slug).collect();
-        assert_eq!(slugs.len(), all.len());
-        assert!(slugs.iter().all(|slug| slug.len() < 60 && !slug.contains(['.', '_', ' ', '@'])));
-    }
-
-    #[test]
-    fn a_failpoint_is_named_as_the_services_name_it() {
-        let fault = Fault {
-            service: Service::Controller,
-            action: Action::Takeover,
-            place: Place::Point { effect: "finalizer_remove", after: true, time: 1 },
-        };
-        assert_eq!(fault.failpoint(), "controller.finalizer_remove.after@1=stop");
+        let told = self.story.tag().map(|tag| format!(" ({tag})")).unwrap_or_default();
+        f.pad(&format!("{place}, {action}{told}"))
     }
 }

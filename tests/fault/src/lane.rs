@@ -47,24 +47,45 @@ impl Lane {
 
     /// Starts a service with a failpoint, or an empty text for none, and waits until it is ready.
     pub async fn start(&self, service: Service, failpoint: &str) -> anyhow::Result<()> {
-        self.start_process(self.environment.service(service), failpoint).await
+        self.start_process(self.environment.service(service), failpoint, &[]).await
     }
 
-    /// Starts one more process of a service and waits until it is ready.
-    pub async fn start_replica(&self, service: Service) -> anyhow::Result<Replica> {
+    /// Starts one more process of a service with settings beside those of the lane, and waits until
+    /// it is ready.
+    pub async fn start_replica(
+        &self,
+        service: Service,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Replica> {
         let replica = self.environment.replica(service)?;
-        self.start_process(&replica, "").await?;
+        self.start_process(&replica, "", settings).await?;
         Ok(replica)
     }
 
     /// Starts a process of a service and waits until it is ready.
-    pub async fn start_process(&self, process: &ServiceProcess, failpoint: &str) -> anyhow::Result<()> {
+    pub async fn start_process(
+        &self,
+        process: &ServiceProcess,
+        failpoint: &str,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
+        self.launch(process, failpoint, settings)?;
+        process.ready().await
+    }
+
+    /// Starts a process of a service, which may never become ready.
+    pub fn launch(
+        &self,
+        process: &ServiceProcess,
+        failpoint: &str,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
         let executor = self.switch.address();
         let mut extra = vec![("EVENKEEL_FAILPOINTS", failpoint)];
+        extra.extend(settings);
         if process.service() == Service::Controller {
             extra.push(("EVENKEEL_EXECUTOR", &executor));
         }
-        process.start(&extra)?;
-        process.ready().await
+        process.start(&extra)
     }
 }

@@ -40,7 +40,7 @@ pub async fn play(lane: &Lane, fault: &Fault) -> anyhow::Result<Verdict> {
     let token = token(&mut slow, &first).await?;
     let started = tokio::spawn(start(slow, first.clone(), token));
     process.paused(LIMIT).await?;
-    let other = lane.start_replica(Service::Executor).await?;
+    let other = lane.start_replica(Service::Executor, &[]).await?;
     let mut quick = client(lane, other.address())?;
     let meanwhile = match fault.action {
         Action::Rival => take(&mut quick, &second).await?,

@@ -11,8 +11,9 @@ use rand::{Rng, RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
+    ending::{Ending, Outcome},
     lane::Lane,
-    verdict::{Ending, Verdict, judge},
+    verdict::{Verdict, judge},
 };
 
 const EXECUTIONS: usize = 10;
@@ -89,7 +90,8 @@ impl Schedule {
     /// Plays it in a lane of its own and judges every execution.
     pub async fn play(&self, kubeconfig: &Path) -> anyhow::Result<Vec<Verdict>> {
         let lane = Lane::open(kubeconfig).await?;
-        let seconds = [Service::Executor, Service::Controller].map(|service| lane.start_replica(service));
+        let seconds =
+            [Service::Executor, Service::Controller].map(|service| lane.start_replica(service, &[]));
         let seconds = try_join_all(seconds).await?;
         let begun = Instant::now();
         let told = try_join_all((0..EXECUTIONS).map(|which| self.tell(&lane, which, begun)));
@@ -97,7 +99,7 @@ impl Schedule {
         for second in seconds {
             second.stop().await?;
         }
-        judge(&lane, &endings).await
+        judge(&lane.environment, &lane.launches, &endings).await
     }
 
     async fn tell(&self, lane: &Lane, which: usize, begun: Instant) -> anyhow::Result<Ending> {
@@ -111,7 +113,7 @@ impl Schedule {
         let settled = environment.settled(&name, LIMIT).await?;
         environment.executions().delete(&name, &DeleteParams::default()).await?;
         wait::until_gone(&environment.executions(), &name, LIMIT).await?;
-        Ok(Ending::of(&settled, if exit_code == 0 { "Completed" } else { "Failed" }))
+        Ok(Ending::of(&settled, if exit_code == 0 { Outcome::Completed } else { Outcome::Failed }))
     }
 
     async fn strike(&self, lane: &Lane, seconds: &[Replica], begun: Instant) -> anyhow::Result<()> {
@@ -135,7 +137,7 @@ impl Schedule {
                 let process = process(service, second);
                 process.kill();
                 sleep(fault.lasts / 4).await;
-                lane.start_process(process, "").await?;
+                lane.start_process(process, "", &[]).await?;
             }
             Strike::Pause { service, second } => {
                 let process = process(service, second);

@@ -34,7 +34,7 @@ async fn walk(kubeconfig: &Path, queue: &Mutex<VecDeque<Fault>>, seed: u64) -> a
     loop {
         let Some(fault) = queue.lock().await.pop_front() else { return Ok(failed) };
         let begun = Instant::now();
-        let played = scenario::play(&lane, &fault, seed).await;
+        let played = Box::pin(scenario::play(&lane, &fault, seed)).await;
         let row = Row { fault, played, seconds: begun.elapsed().as_secs_f32() };
         println!("{}", row.show());
         if row.is_good() {
@@ -60,7 +60,7 @@ struct Row {
 impl Row {
     fn heading() -> String {
         format!(
-            "{:<66} {:>8}  {:<11} {:<11} {:<9} {:>7}",
+            "{:<74} {:>8}  {:<11} {:<11} {:<9} {:>7}",
             "FAULT", "LAUNCHES", "AUDIT", "PHASE", "LEFTOVERS", "SECONDS"
         )
     }
@@ -81,10 +81,10 @@ impl Row {
                 let left = if verdict.leftovers.is_empty() { "none" } else { "SOME" };
                 let Verdict { launches, phase, .. } = verdict;
                 let line =
-                    format!("{fault:<66} {launches:>8}  {audit:<11} {phase:<11} {left:<9} {seconds:>7.1}");
+                    format!("{fault:<74} {launches:>8}  {audit:<11} {phase:<11} {left:<9} {seconds:>7.1}");
                 if verdict.is_good() { line } else { format!("{line}\n    NOT AS IT MUST BE: {verdict}") }
             }
-            Err(error) => format!("{fault:<66} {seconds:>50.1}\n    NOT AS IT MUST BE: {error:#}"),
+            Err(error) => format!("{fault:<74} {seconds:>50.1}\n    NOT AS IT MUST BE: {error:#}"),
         }
     }
 }

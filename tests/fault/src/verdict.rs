@@ -3,13 +3,12 @@
 use std::{collections::BTreeSet, fmt};
 
 use anyhow::Context as _;
-use evenkeel_api::WorkflowExecution;
 use evenkeel_chain::{
     bundle::{Content, Verifier},
     note::VerifierKey,
 };
 use evenkeel_proto::audit::v1::{ExportEventsRequest, GetCheckpointRequest};
-use evenkeel_test_kit::{Environment, wait};
+use evenkeel_test_kit::{Environment, Launches, wait};
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
     ResourceExt as _,
@@ -18,40 +17,12 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
+    ending::Ending,
     fault::{Action, Fault},
     lane::Lane,
 };
 
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// An execution that ended, and how it should have.
-#[derive(Clone, Debug)]
-pub struct Ending {
-    name: String,
-    uid: String,
-    phase: String,
-    wanted: &'static str,
-}
-
-impl Ending {
-    /// From its last state.
-    pub fn of(execution: &WorkflowExecution, wanted: &'static str) -> Self {
-        Self {
-            name: execution.name_any(),
-            uid: execution.uid().unwrap_or_default(),
-            phase: execution.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default(),
-            wanted,
-        }
-    }
-
-    fn events(&self) -> [&'static str; 3] {
-        let last = match self.wanted {
-            "Completed" => "workflowexecution.workflow.completed",
-            _ => "workflowexecution.workflow.failed",
-        };
-        ["workflowexecution.selection.completed", "workflowexecution.execution.started", last]
-    }
-}
 
 /// What became of one execution.
 #[derive(Clone, Debug)]
@@ -71,6 +42,14 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// That of the last of several executions, with whatever is wrong with the others.
+    pub fn of_last(mut all: Vec<Self>) -> anyhow::Result<Self> {
+        let mut last = all.pop().context("nothing was judged")?;
+        last.audit
+            .extend(all.iter().filter(|other| !other.is_good()).map(|other| format!("beside it: {other}")));
+        Ok(last)
+    }
+
     /// Whether everything is as it must be.
     pub fn is_good(&self) -> bool {
         self.launches == self.wanted && self.ended_well && self.audit.is_empty() && self.leftovers.is_empty()
@@ -85,16 +64,20 @@ impl fmt::Display for Verdict {
 }
 
 /// Judges executions after all of them ended and were deleted.
-pub async fn judge(lane: &Lane, endings: &[Ending]) -> anyhow::Result<Vec<Verdict>> {
-    catch_up(lane).await?;
-    let leftovers = leftovers(&lane.environment).await?;
-    let log = verify_log(&lane.environment).await?;
+pub async fn judge(
+    environment: &Environment,
+    launches: &Launches,
+    endings: &[Ending],
+) -> anyhow::Result<Vec<Verdict>> {
+    catch_up(environment, launches).await?;
+    let leftovers = leftovers(environment).await?;
+    let log = verify_log(environment).await?;
     let verdict = |ending: &Ending| {
         anyhow::Ok(Verdict {
-            launches: lane.launches.of(&ending.uid)?,
-            wanted: 1,
+            launches: launches.of(&ending.uid)?,
+            wanted: ending.wanted.launches(),
             phase: ending.phase.clone(),
-            ended_well: ending.phase == ending.wanted,
+            ended_well: ending.phase == ending.wanted.phase(),
             audit: record_problems(&log, ending),
             leftovers: leftovers.clone(),
         })
@@ -109,7 +92,7 @@ pub async fn judge_rivals(
     attempts: [(&String, &Result<(), String>); 2],
     fault: &Fault,
 ) -> anyhow::Result<Verdict> {
-    catch_up(lane).await?;
+    catch_up(&lane.environment, &lane.launches).await?;
     let launches = [lane.launches.of(attempts[0].0)?, lane.launches.of(attempts[1].0)?];
     let told = attempts.map(|(_, answer)| answer.as_ref().map_or_else(String::as_str, |()| "started"));
     let is_told_right = |which: usize| (launches[which] == 1) == attempts[which].1.is_ok();
@@ -131,8 +114,8 @@ pub async fn judge_rivals(
 
 /// Waits until everything that went live before this has been counted: a live Job that is made now
 /// comes after it in the watch.
-async fn catch_up(lane: &Lane) -> anyhow::Result<()> {
-    let jobs = lane.environment.jobs();
+async fn catch_up(environment: &Environment, launches: &Launches) -> anyhow::Result<()> {
+    let jobs = environment.jobs();
     let mark = "the-last-to-be-counted";
     let job: Job = serde_json::from_value(json!({
         "metadata": {"generateName": "mark-", "annotations": {"evenkeel.dev/owner-uid": mark}},
@@ -141,9 +124,9 @@ async fn catch_up(lane: &Lane) -> anyhow::Result<()> {
             "containers": [{"name": "none", "image": "none"}],
         }}},
     }))?;
-    let before = lane.launches.of(mark)?;
+    let before = launches.of(mark)?;
     let created = jobs.create(&PostParams::default(), &job).await?.name_any();
-    lane.launches.reach(mark, before + 1, LIMIT).await?;
+    launches.reach(mark, before + 1, LIMIT).await?;
     jobs.delete(&created, &DeleteParams::background()).await?;
     wait::until_gone(&jobs, &created, LIMIT).await
 }
@@ -191,7 +174,7 @@ fn record_problems(log: &[Value], ending: &Ending) -> Vec<String> {
     let own: Vec<&Value> = log.iter().filter(|event| event["resource_id"] == *ending.name).collect();
     let kinds: Vec<&str> = own.iter().filter_map(|event| event["event_type"].as_str()).collect();
     let mut problems = Vec::new();
-    if kinds != ending.events() {
+    if kinds != ending.wanted.events() {
         problems.push(format!("the record is {kinds:?}"));
     }
     let ids: BTreeSet<&str> = log.iter().filter_map(|event| event["event_id"].as_str()).collect();

@@ -4,17 +4,32 @@
 
 use evenkeel_test_fault::{
     cluster,
-    fault::{Action, Fault},
+    fault::{Action, Fault, Place},
     schedule::Schedule,
-    seed, table,
+    seed,
+    story::Story,
+    table,
     verdict::Verdict,
 };
 
-/// Killed before and after every effect, and replaced while it stands still just after each.
+/// Killed before and after every effect, and replaced while it stands still just after each that an
+/// execution usually has. Of the rest, a sample: a leader is waited for until its Lease runs out.
 fn matters_most(fault: &Fault) -> bool {
+    let is_usual = matches!(fault.story, Story::Plain | Story::UsedTarget | Story::Called);
+    let is_sample = match fault.place {
+        Place::Point { effect: "start" | "delete" | "lease.renew", .. } => fault.is_after(),
+        Place::Point { effect: "status", time, .. } => {
+            fault.is_after() && time == 1 && fault.story != Story::Refused
+        }
+        Place::Point { .. } => false,
+        Place::Anywhere(_) => true,
+    };
     match fault.action {
         Action::Kill => true,
-        Action::Takeover | Action::Rival | Action::Release => fault.is_after(),
+        Action::Takeover => fault.is_after() && is_usual || is_sample,
+        Action::Failover => is_sample && fault.story != Story::Cleared,
+        Action::Both => is_sample,
+        Action::Rival | Action::Release => fault.is_after(),
         Action::Pause => false,
     }
 }

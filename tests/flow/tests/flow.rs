@@ -38,6 +38,8 @@ mod races;
 mod requests;
 #[path = "flow/spans.rs"]
 mod spans;
+#[path = "flow/storm.rs"]
+mod storm;
 #[path = "flow/support.rs"]
 mod support;
 #[path = "flow/third_party.rs"]

@@ -35,6 +35,7 @@ use crate::{
     options::Options,
     place::{Place, Repository},
     ports,
+    proxy::Proxy,
     record::Record,
     requests::{Request, Requests},
     service::{Service, ServiceProcess},
@@ -53,6 +54,8 @@ pub struct Environment {
     authority: Authority,
     services: Vec<ServiceProcess>,
     requests: Option<Requests>,
+    /// Between services and the API server.
+    proxies: Vec<(Service, Proxy)>,
     /// Keeps others off the ports.
     _ports: Option<TcpListener>,
 }
@@ -90,8 +93,12 @@ impl Environment {
         };
         fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
         record.write(&directory)?;
-        let environment = Self::open(repository, directory, record, Some(ports.guard)).await?;
+        let mut environment = Self::open(repository, directory, record, Some(ports.guard)).await?;
         environment.install().await?;
+        for service in options.proxied {
+            let kubeconfig = layout::kubeconfig(&environment.directory, service);
+            environment.proxies.push((service, Proxy::before(&kubeconfig).await?));
+        }
         for service in options.services {
             environment.service(service).start(&[])?;
         }
@@ -113,7 +120,18 @@ impl Environment {
             .into_iter()
             .map(|service| layout::process(&directory, &record, &authority, service))
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self { repository, directory, record, client, authority, services, requests, _ports: ports })
+        let proxies = Vec::new();
+        Ok(Self {
+            repository,
+            directory,
+            record,
+            client,
+            authority,
+            services,
+            requests,
+            proxies,
+            _ports: ports,
+        })
     }
 
     /// Puts into the cluster what the services need, and gives them their identities.
@@ -161,6 +179,12 @@ impl Environment {
     pub fn service(&self, service: Service) -> &ServiceProcess {
         let found = self.services.iter().find(|process| process.service() == service);
         found.expect("an environment has a process of every service, running or not")
+    }
+
+    /// The proxy before the API server of a service that was to have one.
+    pub fn proxy(&self, service: Service) -> anyhow::Result<&Proxy> {
+        let found = self.proxies.iter().find(|(behind, _)| *behind == service);
+        found.map(|(_, proxy)| proxy).with_context(|| format!("{service} has no proxy"))
     }
 
     /// A client with all rights.
@@ -334,7 +358,7 @@ pub(crate) async fn client_as(kubeconfig: &Path, user: &str) -> anyhow::Result<C
     connect(kubeconfig, |config| config.auth_info.impersonate = Some(user.to_owned())).await
 }
 
-async fn connect(kubeconfig: &Path, change: impl FnOnce(&mut Config)) -> anyhow::Result<Client> {
+pub(crate) async fn connect(kubeconfig: &Path, change: impl FnOnce(&mut Config)) -> anyhow::Result<Client> {
     tls::install_provider();
     let kubeconfig =
         Kubeconfig::read_from(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;

@@ -15,6 +15,7 @@ pub struct Options {
     pub(crate) traces: Option<String>,
     pub(crate) kubeconfig: Option<PathBuf>,
     pub(crate) requests: Option<PathBuf>,
+    pub(crate) proxied: Vec<Service>,
 }
 
 impl Default for Options {
@@ -27,6 +28,7 @@ impl Default for Options {
             traces: None,
             kubeconfig: None,
             requests: None,
+            proxied: Vec::new(),
         }
     }
 }
@@ -66,6 +68,13 @@ impl Options {
     #[must_use]
     pub fn requests_recorded_in(mut self, file: &Path) -> Self {
         self.requests = Some(file.to_owned());
+        self
+    }
+
+    /// Has this service reach the API server through a proxy that breaks things when it is told to.
+    #[must_use]
+    pub fn proxied(mut self, service: Service) -> Self {
+        self.proxied.push(service);
         self
     }
 

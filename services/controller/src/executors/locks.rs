@@ -5,6 +5,7 @@ use std::time::Duration;
 use evenkeel_core::{
     conditions::Millis,
     facts::{Lock, RunState},
+    gate,
     plan::Reading,
 };
 
@@ -23,8 +24,7 @@ pub(super) fn taken(lock: &Lock, start_timeout: Duration, now: Millis) -> Option
         return Some(Taken { holder: holder.to_string() });
     }
     let holder = lock.holder.as_ref()?;
-    let age = now - lock.held_since.unwrap_or(now);
-    let is_left = u128::try_from(age).is_ok_and(|age| age >= start_timeout.as_millis());
+    let is_left = gate::is_left_behind(lock.held_since.unwrap_or(now), start_timeout, now);
     (!is_left).then(|| Taken { holder: holder.to_string() })
 }
 

@@ -1,6 +1,6 @@
 //! The object is being deleted: give the lock up, see the record safe, let it go.
 
-use super::{Audit, Decision, Effect, Observed, ReleaseAnswer, Wait, notice, wait, write};
+use super::{Audit, Decision, Effect, Observed, ReleaseAnswer, StartAnswer, Wait, notice, wait, write};
 use crate::{
     conditions::{Millis, is_false, kind},
     phase::Phase,
@@ -51,7 +51,12 @@ fn unrecorded_launch(observed: &Observed<'_>, now: Millis) -> Option<Decision> {
     if record.phase() != Some(Phase::Pending) || observed.answers.release.is_some() {
         return None;
     }
-    let facts = observed.lock()?.launched_run(&record.uid)?;
     validate::validate(&record.spec).ok()?;
-    Some(write::running(observed, facts, true, now))
+    let (facts, adopted) = match &observed.answers.start {
+        Some(StartAnswer::Started { facts, adopted }) => (&**facts, *adopted),
+        // The lock was read before the start, which may have gone through unheard: read it again.
+        Some(StartAnswer::Unavailable(_) | StartAnswer::Moved) => return Some(wait::quiet(REMOVING_WAIT)),
+        _ => (observed.lock()?.launched_run(&record.uid)?, true),
+    };
+    Some(write::running(observed, facts, adopted, now))
 }

@@ -14,6 +14,9 @@ const NEVER_FOUND: &str = "ContainerStatusUnknown";
 /// Reasons of containers that ended without having started.
 const NEVER_STARTED: [&str; 3] = ["StartError", "ContainerCannotRun", NEVER_FOUND];
 
+/// What the kubelet puts where it could not read what was printed, as when the pod was removed before.
+const UNREADABLE: &str = "Error on reading termination ";
+
 /// Whether the workflow began in this pod.
 pub(super) fn has_started(pod: &Pod) -> bool {
     statuses(pod).filter(|one| one.name == CONTAINER).filter_map(|one| one.state.as_ref()).any(|state| {
@@ -31,7 +34,7 @@ pub(super) fn of_pods(pods: &[&Pod]) -> Option<FailedTask> {
 pub(super) fn printed(pods: &[&Pod]) -> Option<String> {
     let exits = pods.iter().flat_map(|pod| statuses(pod)).filter_map(exit);
     let mut messages = exits.filter(|exit| !never_started(exit)).filter_map(|exit| exit.message.clone());
-    messages.find(|message| !message.trim().is_empty())
+    messages.find(|message| !message.trim().is_empty() && !message.starts_with(UNREADABLE))
 }
 
 /// The newest warning that says something. The kubelet tells "Error: ErrImagePull" in the same second

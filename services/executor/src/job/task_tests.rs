@@ -44,7 +44,9 @@ fn a_container_that_never_started_printed_nothing_and_its_runtime_says_why() {
 
 #[test]
 fn a_container_that_ended_well_or_in_silence_printed_nothing_worth_telling() {
-    for (code, message) in [(0, Some("done")), (7, None), (7, Some(" \n"))] {
+    // The last one are the kubelet's words.
+    let unreadable = "Error on reading termination message from logs: no such file";
+    for (code, message) in [(0, Some("done")), (7, None), (7, Some(" \n")), (143, Some(unreadable))] {
         let pod = pod(json!({"containerStatuses": exited(code, "Error", message)}));
         assert_eq!(printed(&[&pod]), None, "{code}, {message:?}");
     }

@@ -20,8 +20,10 @@ use evenkeel_test_kit::Environment;
 use futures::future::try_join_all;
 use uuid::Uuid;
 
-use super::throughput::as_float;
-use crate::report::{Budget, Figure, Table};
+use crate::{
+    report::{Budget, Figure, Table},
+    stats::as_float,
+};
 
 const APPENDED: f64 = 30_000.0;
 const VERIFIED: f64 = 300_000.0;

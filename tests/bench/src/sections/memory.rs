@@ -2,7 +2,10 @@
 
 use evenkeel_test_kit::Service;
 
-use crate::report::{Budget, Figure, Table};
+use crate::{
+    report::{Budget, Figure, Table},
+    resources::mib,
+};
 
 const IDLE_MIB: f64 = 60.0;
 
@@ -20,9 +23,4 @@ pub fn table(idle: &[(Service, u64)], after: &[(Service, u64)], count: usize) ->
     }
     table.remark(format!("later: after {count} executions, all of which are still there"));
     table
-}
-
-#[expect(clippy::cast_precision_loss, reason = "no process here has petabytes")]
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }

@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use crate::{
     load::{CONCURRENCY, burst},
     report::{Budget, Figure, Table},
+    resources::{Costs, costs},
     site::{Ground, Site},
+    stats::as_float,
     timeline::Stage,
 };
 
@@ -36,9 +38,6 @@ pub async fn measure(ground: &Ground, services: &Site, raw: &Site, count: usize)
     table.remark("the bench makes, watches and completes everything on the same processors");
     Ok(table)
 }
-
-/// Milliseconds of processor time per execution, by process.
-type Costs = BTreeMap<String, f64>;
 
 struct Rates {
     ended: f64,
@@ -70,25 +69,6 @@ fn times(ground: &Ground, site: &Site) -> anyhow::Result<BTreeMap<String, Durati
     Ok(times)
 }
 
-/// Milliseconds of processor time per execution that each process used in between.
-pub(super) fn costs(
-    began: &BTreeMap<String, Duration>,
-    ended: &BTreeMap<String, Duration>,
-    count: usize,
-) -> Costs {
-    let cost = |(who, ended): (&String, &Duration)| {
-        let used = ended.saturating_sub(*began.get(who)?);
-        Some((who.clone(), used.as_secs_f64() * 1000.0 / as_float(count)))
-    };
-    ended.iter().filter_map(cost).collect()
-}
-
 fn per(count: usize, seconds: f64) -> f64 {
     as_float(count) / seconds
-}
-
-/// Counts here are far below what a float can no longer tell apart.
-#[expect(clippy::cast_precision_loss, reason = "counts are small")]
-pub(super) fn as_float(count: usize) -> f64 {
-    count as f64
 }

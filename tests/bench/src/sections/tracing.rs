@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use evenkeel_cluster::Jaeger;
 
-use super::throughput::costs;
 use crate::{
     load::burst,
     report::{Budget, Figure, Table},
+    resources::costs,
     site::{Ground, Site},
+    stats::as_float,
     timeline::Stage,
 };
 
@@ -31,7 +32,7 @@ pub async fn measure(ground: &Ground, off: &Site, count: usize) -> anyhow::Resul
     }
     drop(on);
     tokio::task::spawn_blocking(|| jaeger.stop()).await??;
-    let turns = super::throughput::as_float(TURNS);
+    let turns = as_float(TURNS);
     let mut table = Table::new("tracing");
     table.figure(Figure::new("processor time per execution, not exported", without / turns, "ms"));
     table.figure(Figure::new("processor time per execution, all exported", with / turns, "ms"));

@@ -4,24 +4,21 @@ use std::collections::BTreeMap;
 
 use evenkeel_test_kit::Request;
 
-use super::throughput::as_float;
-use crate::report::{Budget, Figure, Table};
+use crate::{
+    report::{Budget, Figure, Table},
+    stats::as_float,
+};
 
 const STATUS_WRITES: f64 = 3.0;
 const START_WRITES: f64 = 4.0;
 
 /// Counts requests by who made them, what they did and to what, for so many executions.
 pub fn table(requests: &[Request], count: usize) -> Table {
-    let mut counts: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
-    for request in requests {
-        *counts.entry((&request.account, &request.verb, &request.resource)).or_default() += 1;
-    }
     let mut table = Table::new("requests per execution");
-    for ((account, verb, resource), number) in &counts {
-        let each = as_float(*number) / as_float(count);
+    for (kind, number) in kinds(requests) {
+        let each = as_float(number) / as_float(count);
         if each >= 0.01 {
-            let who = account.trim_start_matches("evenkeel-");
-            table.figure(Figure::new(format!("{who}: {verb} {resource}"), each, ""));
+            table.figure(Figure::new(kind, each, ""));
         }
     }
     let total = |chosen: &dyn Fn(&Request) -> bool| {
@@ -43,6 +40,16 @@ pub fn table(requests: &[Request], count: usize) -> Table {
     table.figure(Figure::new("all requests", total(&|_| true), ""));
     table.remark("the executor's writes before release: all but the deletion and one write of the Lease");
     table
+}
+
+/// How many there are of each kind: who made them, what they did and to what.
+pub(crate) fn kinds(requests: &[Request]) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    for Request { account, verb, resource, .. } in requests {
+        let who = account.trim_start_matches("evenkeel-");
+        *kinds.entry(format!("{who}: {verb} {resource}")).or_default() += 1;
+    }
+    kinds
 }
 
 #[cfg(test)]

@@ -194,6 +194,17 @@ fn a_deleted_execution_with_an_unrecorded_launch_is_recorded_first() {
     assert_eq!(case.write().transition.unwrap().to, Phase::Running);
 }
 
+/// The lock was read before the start, so it says nothing of it.
+#[test]
+fn a_launch_that_a_deletion_overtook_is_recorded_before_it_is_removed() {
+    let mut case = deleting(None, Audit::Acknowledged);
+    let live = Box::new(facts(RunState::Running));
+    case.answers.start = Some(StartAnswer::Started { facts: live, adopted: false });
+    assert_eq!(case.write().transition.unwrap().to, Phase::Running);
+    case.answers.start = Some(StartAnswer::Unavailable("UNAVAILABLE".to_owned()));
+    assert_eq!(case.wait(), 250, "whether it went live is not known, so the lock is read again");
+}
+
 #[test]
 fn deletion_waits_for_the_record_but_not_for_what_was_refused() {
     for (audit, waits) in

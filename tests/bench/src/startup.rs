@@ -1,0 +1,105 @@
+//! The start of a controller where much is there already.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use evenkeel_test_kit::{Request, Service, ServiceProcess, http};
+
+use crate::{
+    load::burst,
+    report::{Figure, Table},
+    resources::{highest_memory, mib, processor_time},
+    sections::writes::kinds,
+    site::{Ground, Site},
+    stats::as_float,
+    timeline::Stage,
+};
+
+const LIMIT: Duration = Duration::from_secs(180);
+const BETWEEN: Duration = Duration::from_millis(20);
+/// How long it is looked at on, so that what comes a little later counts as well.
+const AFTERWARDS: Duration = Duration::from_secs(8);
+/// 1 where the leader is.
+const LEADER: &str = "evenkeel_controller_leader";
+
+/// What a start took.
+pub struct Startup {
+    ready: Duration,
+    leads: Duration,
+    live: Duration,
+    processor: Duration,
+    memory: u64,
+    highest: u64,
+    requests: Vec<Request>,
+    busiest: usize,
+}
+
+/// Starts the controller, which does not run, and looks on until it has done what there was to do.
+/// One execution waits for it, under this name.
+pub async fn start(ground: &Ground, site: &Site, waiting: &str) -> anyhow::Result<Startup> {
+    let controller = site.environment.service(Service::Controller);
+    let (live, settled) = (site.timeline.count(Stage::Live), site.timeline.count(Stage::Settled));
+    burst(&site.maker, &site.timeline, waiting, 1).await?;
+    let (before, rhythm) = (site.environment.requests()?.len(), ground.rhythm(site)?);
+    let begun = Instant::now();
+    controller.start(&[])?;
+    let watched = watch(controller, begun);
+    let goes_live = async {
+        site.timeline.reach(Stage::Live, live + 1, LIMIT).await?;
+        anyhow::Ok(begun.elapsed())
+    };
+    let ((ready, leads), live) = tokio::try_join!(watched, goes_live)?;
+    let pid = controller.pid().context("the controller runs")?;
+    let processor = processor_time(pid)?;
+    site.timeline.reach(Stage::Settled, settled + 1, LIMIT).await?;
+    tokio::time::sleep(AFTERWARDS).await;
+    Ok(Startup {
+        ready,
+        leads,
+        live,
+        processor,
+        memory: controller.resident_memory()?,
+        highest: highest_memory(pid)?,
+        requests: site.environment.requests()?.split_off(before),
+        busiest: rhythm.busiest_second()?,
+    })
+}
+
+/// How long it takes until the controller is ready, and until it leads.
+async fn watch(controller: &ServiceProcess, begun: Instant) -> anyhow::Result<(Duration, Duration)> {
+    let url = format!("{}/readyz", controller.admin());
+    let (mut ready, mut leads) = (None, None);
+    loop {
+        if ready.is_none() && http::get(&url).await.is_ok_and(|(code, _)| code == 200) {
+            ready = Some(begun.elapsed());
+        }
+        if leads.is_none() {
+            let metrics = controller.metrics().await.unwrap_or_default();
+            leads = (metrics.get(LEADER) == Some(&1.0)).then(|| begun.elapsed());
+        }
+        if let (Some(ready), Some(leads)) = (ready, leads) {
+            return Ok((ready, leads));
+        }
+        ensure!(controller.pid().is_some(), "the controller ended:\n{}", controller.log_tail());
+        let waited = begun.elapsed();
+        ensure!(waited < LIMIT, "not ready and leading after {waited:?}:\n{}", controller.log_tail());
+        tokio::time::sleep(BETWEEN).await;
+    }
+}
+
+impl Startup {
+    /// Adds the figures to a table.
+    pub fn tell(&self, table: &mut Table) {
+        let mut add = |name: &str, value, unit| table.figure(Figure::new(name, value, unit));
+        add("started -> leads", self.leads.as_secs_f64(), "s");
+        add("started -> ready", self.ready.as_secs_f64(), "s");
+        add("started -> run of one that waited is live", self.live.as_secs_f64(), "s");
+        add("processor time of the controller until then", self.processor.as_secs_f64(), "s");
+        add("memory of the controller, then", mib(self.memory), "MiB");
+        add("memory of the controller, highest", mib(self.highest), "MiB");
+        for (kind, number) in kinds(&self.requests) {
+            add(&kind, as_float(number), "requests");
+        }
+        add("most requests in one second", as_float(self.busiest), "");
+    }
+}
