@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use evenkeel_core::plan::Settings;
+use evenkeel_core::{plan::Settings, target};
 use evenkeel_kit::{
     config::{Security, parse_duration_above_zero},
     settings::{self, not_empty},
@@ -232,12 +232,9 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     address.ok_or_else(|| "is no address; write it like 127.0.0.1:8081 or :8081".to_owned())
 }
 
-/// Names as Kubernetes takes them for most objects (RFC 1123).
 fn object_name(text: &str) -> Result<String, String> {
     not_empty(text)?;
-    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    if text.len() <= 253 && text.chars().all(is_inner) && text.starts_with(is_end) && text.ends_with(is_end) {
+    if target::is_dns_subdomain(text) {
         Ok(text.to_owned())
     } else {
         Err("is no name of an object: lower case letters, digits, '-' and '.'".to_owned())

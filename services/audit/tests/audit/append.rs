@@ -1,9 +1,5 @@
 //! Appending: exactly once, dense, durable, and honest when it fails.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // tests only
-
-mod support;
-
 use std::{
     collections::HashSet,
     path::Path,
@@ -13,6 +9,7 @@ use std::{
     },
 };
 
+use crate::support::{id, record, records};
 use evenkeel_audit::{
     append::{Appender, Head, Limits, WriterState, WriterThread},
     checkpoint::{Witness, load_key},
@@ -22,7 +19,6 @@ use evenkeel_audit::{
     store::{Batch, Place, Store as _, StoreError, Writer, sqlite::Sqlite},
 };
 use evenkeel_chain::tree::Frontier;
-use support::{id, record, records};
 use uuid::Uuid;
 
 fn open(data: &Path) -> Log {
