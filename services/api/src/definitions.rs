@@ -15,7 +15,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
 }
 
 /// One definition as a YAML document.
-#[allow(clippy::missing_panics_doc)] // it cannot, as the sentence says
+#[expect(clippy::missing_panics_doc, reason = "it cannot, as the sentence in it says")]
 pub fn yaml(definition: &CustomResourceDefinition) -> String {
     let body = serde_saphyr::to_string(definition).expect("a definition holds nothing that YAML cannot");
     format!("# Printed by `evenkeel-controller crd`; do not edit.\n---\n{body}")

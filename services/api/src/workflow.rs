@@ -1,7 +1,7 @@
 //! One workflow of the catalogue that is kept in the cluster.
 
-#![allow(clippy::duplicated_attributes)] // the columns repeat their type
-#![allow(unreachable_pub)] // the derivation repeats each type inside a function of its own
+#![expect(clippy::duplicated_attributes, reason = "the columns repeat their type")]
+#![expect(unreachable_pub, reason = "the derivation repeats each type inside a function of its own")]
 
 use std::collections::BTreeMap;
 

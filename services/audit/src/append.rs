@@ -88,8 +88,16 @@ struct Request {
     records: Vec<Record>,
     answer: oneshot::Sender<Result<Vec<Place>>>,
     kib: u32,
-    /// Gives the room in the queue back when the request is answered.
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
+}
+
+impl Request {
+    /// Answers the caller, and gives the room in the queue back before: the caller may ask again at once.
+    fn settle(self, answer: Result<Vec<Place>>) {
+        drop(self.room);
+        // Who has gone away will ask again, and be told the same.
+        let _ = self.answer.send(answer);
+    }
 }
 
 impl Appender {
@@ -112,7 +120,7 @@ impl Appender {
         let kib = size_in_kib(&records).min(self.limits.queue_kib);
         let room = Arc::clone(&self.budget).try_acquire_many_owned(kib).map_err(|_| Error::QueueFull)?;
         let (answer, answered) = oneshot::channel();
-        let request = Request { records, answer, kib, _room: room };
+        let request = Request { records, answer, kib, room };
         // Counted before it is sent, so that the writer can never count it out first.
         self.metrics.queue_depth.inc();
         if self.queue.send(Message::Append(request)).is_err() {

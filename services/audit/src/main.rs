@@ -10,6 +10,6 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     let telemetry = telemetry::init("audit")?;
     let served = evenkeel_audit::run(&config, None, shutdown::on_signal()?).await;
-    telemetry.flush();
+    telemetry.shutdown().await;
     served
 }

@@ -1,8 +1,10 @@
 //! `evenkeel why`: what is the matter with one execution, and what happens next.
 
 use clap::Args;
+use evenkeel_controller::CANCEL_ANNOTATION;
 use evenkeel_core::{conditions::reason, gate};
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 
 use crate::{
     cluster::{Cluster, ClusterArgs},
@@ -115,13 +117,25 @@ fn next(one: &Execution) -> String {
         return "it is being deleted: its run is ended and removed, and it goes when the audit log has its events"
             .to_owned();
     }
+    let is_cancelled = one.typed.annotations().contains_key(CANCEL_ANNOTATION);
     match (one.phase(), one.waiting()) {
+        ("Pending", _) if is_cancelled => {
+            "it was cancelled: it ends as soon as the executor has made sure that nothing of it starts".to_owned()
+        }
+        ("Running", _) if is_cancelled => "it was cancelled: it ends when its run has been stopped".to_owned(),
+        ("Failed", _) if is_cancelled && !one.failed_while_running() => {
+            "nothing; it was cancelled before it started, and holds nobody up".to_owned()
+        }
         ("Pending", Some(gate)) => when_open(&gate.reason).to_owned(),
         ("Pending", None) => {
             "the controller looks at it in a moment; if it does not, see whether it runs and is ready"
                 .to_owned()
         }
         ("Running", None) => "its run is followed to its end".to_owned(),
+        ("Running", Some(gate)) if gate.reason == reason::CANNOT_START => {
+            "it goes on by itself when what keeps it from starting is mended; at that time its run is given up"
+                .to_owned()
+        }
         ("Running", Some(_)) => "its run goes on meanwhile, and is followed again when it can be".to_owned(),
         ("Completed", _) => when_released(one, "nothing; the target is free"),
         ("Failed", _) if one.failed_while_running() && clearance(one).is_empty() => format!(
@@ -236,6 +250,28 @@ mod tests {
             &[&early],
             &["kubernaut-system/early, Pending", "which waits for TargetBusy", "its turn"],
         );
+    }
+
+    #[test]
+    fn what_was_cancelled_and_what_cannot_start_is_told_as_such() {
+        let cancelled = |mut one: Execution| {
+            one.typed.annotations_mut().insert(CANCEL_ANNOTATION.to_owned(), "enough".to_owned());
+            one
+        };
+        let waits = || waiting("ExecutorUnavailable", "the executor gives no usable answer");
+        check(&cancelled(waits()), &[], &["it was cancelled: it ends as soon as"]);
+        check(
+            &cancelled(execution(json!({"phase": "Running"}))),
+            &[],
+            &["it ends when its run has been stopped"],
+        );
+        check(&cancelled(execution(failed(false))), &[], &["cancelled before it started"]);
+        let mut stuck = waiting(
+            "CannotStart",
+            "the workflow cannot start (ImagePullBackOff); this is waited for until 2026-01-02T03:07:00Z, and then its run is given up",
+        );
+        stuck.typed.status.as_mut().unwrap().phase = Some("Running".to_owned());
+        check(&stuck, &[], &["CannotStart, for 3m20s", "03:07:00Z, in 2m", "its run is given up", "mended"]);
     }
 
     #[test]

@@ -164,7 +164,8 @@ impl Delivery {
                     self.recovered();
                     batch.drain(..).for_each(|item| self.acknowledged(&item));
                 }
-                Err(status) if matches!(rpc::class(&status), Class::Invalid) => {
+                // Another content under the id of an event is no better: neither gets in by asking again.
+                Err(status) if matches!(rpc::class(&status), Class::Invalid | Class::AlreadyExists) => {
                     self.refused(batch, &status).await;
                 }
                 Err(status) => {

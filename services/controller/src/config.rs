@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use evenkeel_core::plan::Settings;
+use evenkeel_core::{plan::Settings, target};
 use evenkeel_kit::{
     config::{Security, parse_duration_above_zero},
     settings::{self, not_empty},
@@ -63,12 +63,12 @@ pub struct Config {
     pub namespace: String,
     /// The executors, as host:port, with commas. Of two that offer one engine, the first has it.
     #[arg(
-        long = "executor", env = "EVENKEEL_EXECUTOR", value_delimiter = ',', value_parser = not_empty,
+        long = "executor", env = "EVENKEEL_EXECUTOR", value_delimiter = ',', value_parser = host_and_port,
         default_value = "127.0.0.1:7402"
     )]
     pub executors: Vec<String>,
     /// The audit service, as host:port. Without one nothing is recorded, and every execution says so.
-    #[arg(long, env = "EVENKEEL_AUDIT")]
+    #[arg(long, env = "EVENKEEL_AUDIT", value_parser = host_and_port)]
     pub audit: Option<String>,
     /// The Data Storage service, as a URL. It is asked for workflows that are not in the cluster.
     #[arg(long, env = "EVENKEEL_DATASTORAGE_URL", value_parser = web_address)]
@@ -119,7 +119,7 @@ pub struct Config {
     /// Name of that Lease.
     #[arg(
         long, env = "EVENKEEL_LEADER_ELECTION_ID", default_value = "workflowexecution.kubernaut.ai",
-        value_parser = not_empty
+        value_parser = object_name
     )]
     pub leader_election_id: String,
     /// How long finished executions are kept once nothing is left to do for them; for ever unless it is set.
@@ -232,9 +232,30 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     address.ok_or_else(|| "is no address; write it like 127.0.0.1:8081 or :8081".to_owned())
 }
 
+fn object_name(text: &str) -> Result<String, String> {
+    not_empty(text)?;
+    if target::is_dns_subdomain(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("is no name of an object: lower case letters, digits, '-' and '.'".to_owned())
+    }
+}
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    not_empty(text)?;
+    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    let is_whole = parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if is_whole {
+        Ok(text.to_owned())
+    } else {
+        Err("is no host:port, such as evenkeel-executor:7402".to_owned())
+    }
+}
+
 /// What does not hold at all is said in a word: a zero is more often a mistake.
+/// YAML takes a plain `off` for false.
 fn above_zero_or_off(text: &str) -> Result<Duration, String> {
-    if text == "off" { Ok(Duration::ZERO) } else { parse_duration_above_zero(text) }
+    if matches!(text, "off" | "false") { Ok(Duration::ZERO) } else { parse_duration_above_zero(text) }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Executor {
     pub(crate) async fn engines(&self) -> Result<BTreeSet<String>, String> {
         let answer = self.client.clone().list_engines(ListEnginesRequest {}).await;
         let engines = answer.map_err(|status| why(&status))?.into_inner().engines;
-        Ok(engines.into_iter().map(|engine| engine.name).collect())
+        Ok(engines.into_iter().filter(|engine| engine.available).map(|engine| engine.name).collect())
     }
 
     /// Reads the lock of a target.

@@ -63,13 +63,15 @@ pub(crate) struct Reload {
     /// What was read last, used or not.
     text: Option<String>,
     current: settings::Settings<Arguments>,
+    /// How often in a row the file could not be read.
+    missed: u32,
 }
 
 impl Reload {
     /// What was read at the start.
     pub(crate) fn new(source: Source, current: settings::Settings<Arguments>) -> Self {
         let text = source.file.as_deref().and_then(settings::text);
-        Self { source, text, current }
+        Self { source, text, current, missed: 0 }
     }
 
     /// Follows the file until shutdown.
@@ -84,8 +86,15 @@ impl Reload {
     /// Takes in what changed, if anything. True when something takes effect.
     fn look(&mut self, live: &Live) -> bool {
         let Some(file) = &self.source.file else { return false };
-        // A file that is being replaced may be away for a moment.
-        let Some(text) = settings::text(file) else { return false };
+        let Some(text) = settings::text(file) else {
+            // One that is being replaced may be away for a moment.
+            self.missed += 1;
+            if self.missed == 2 {
+                tracing::error!(file = %file.display(), "the configuration cannot be read any more, the one before stays");
+            }
+            return false;
+        };
+        self.missed = 0;
         if self.text.as_ref() == Some(&text) {
             return false;
         }
@@ -150,7 +159,11 @@ mod tests {
             assert_eq!(live.settings().cooldown.as_secs(), 60);
         }
         std::fs::remove_file(&path).unwrap();
-        assert!(!reload.look(&live));
+        assert!(!reload.look(&live) && !reload.look(&live));
+        assert_eq!((reload.missed, live.settings().cooldown.as_secs()), (2, 60));
+        std::fs::write(&path, "execution: {cooldownPeriod: 3m}\n").unwrap();
+        assert!(reload.look(&live));
+        assert_eq!((reload.missed, live.settings().cooldown.as_secs()), (0, 180));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Metrics {
         );
         registry.register(
             "workflowexecution_reconciler_duration_seconds",
-            "How long runs took, by outcome; 0 for what never ran",
+            "How long executions took from the launch of their run, by outcome; 0 without one",
             metrics.durations.clone(),
         );
         registry.register(

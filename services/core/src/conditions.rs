@@ -73,6 +73,8 @@ pub mod reason {
     pub const CATALOGUE_UNAVAILABLE: &str = "CatalogueUnavailable";
     /// The executor cannot be asked, or cannot answer now.
     pub const EXECUTOR_UNAVAILABLE: &str = "ExecutorUnavailable";
+    /// Its run is live, and something keeps the workflow from starting.
+    pub const CANNOT_START: &str = "CannotStart";
     /// `Blocked` is false again.
     pub const UNBLOCKED: &str = "Unblocked";
     /// The lock was held and given up.

@@ -316,7 +316,7 @@ impl Record {
             && self.holds(kind::RELEASED)
             && tells_that_nothing_is_recorded
             && self.tells_its_clearance();
-        !self.deleting && (self.is_settled() || is_unrecorded)
+        !self.deleting && !self.is_misplaced() && (self.is_settled() || is_unrecorded)
     }
 
     /// Whether nothing is left to do for it.

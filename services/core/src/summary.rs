@@ -20,7 +20,7 @@ pub fn summarise(spec: &Spec, failure: Option<&Failure>, run: Option<&Facts>) ->
     };
     lines.push(format!("Reason: {}{}.", failure.reason.as_str(), place(failure)));
     if !failure.message.is_empty() {
-        lines.push(format!("Message: {}", failure.message));
+        lines.push(format!("Message: {}", one_line(&failure.message)));
     }
     if let Some(ran_for) = failure.ran_for {
         lines.push(format!("It failed after {}.", go_duration::format(ran_for)));
@@ -75,6 +75,12 @@ fn printed(run: Option<&Facts>) -> Vec<String> {
     let quoted = quote::last_lines(&said.unwrap_or_default());
     let heading = (!quoted.is_empty()).then(|| "It said last:".to_owned());
     heading.into_iter().chain(quoted.iter().map(|line| format!("  | {line}"))).collect()
+}
+
+/// What others say stays in its line, or it could pass for a line of ours.
+fn one_line(text: &str) -> String {
+    let parts = text.split(char::is_control).map(str::trim).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 fn or_unnamed(text: &str) -> &str {

@@ -12,7 +12,6 @@ pub mod probe;
 pub mod raw;
 pub mod report;
 pub mod resources;
-pub mod rhythm;
 pub mod sections;
 pub mod site;
 pub mod startup;

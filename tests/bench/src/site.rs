@@ -7,7 +7,7 @@ use evenkeel_cluster::{Cluster, Component, Tier};
 use evenkeel_test_kit::{Environment, Options, Repository, Service};
 use tokio::task::JoinHandle;
 
-use crate::{backend::Backend, load::Maker, raw::Raw, resources, rhythm::Rhythm, timeline::Timeline};
+use crate::{backend::Backend, load::Maker, raw::Raw, resources, timeline::Timeline};
 
 /// A control plane of a run's own. Runs are ended by [`Backend`], so there is no Job controller.
 pub struct Ground {
@@ -66,11 +66,6 @@ impl Ground {
             .cluster(&self.cluster.kubeconfig_path())
             .requests_recorded_in(&self.requests)
             .setting("EVENKEEL_COOLDOWN", "1ms")
-    }
-
-    /// The record of the services' requests, from now on.
-    pub fn rhythm(&self, site: &Site) -> anyhow::Result<Rhythm> {
-        Rhythm::since_now(&self.requests, site.environment.namespace())
     }
 
     /// Processor time used so far by the parts of the cluster, and by this very process.

@@ -1,6 +1,9 @@
 //! The start of a controller where much is there already.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use evenkeel_test_kit::{Request, Service, ServiceProcess, http};
@@ -10,7 +13,7 @@ use crate::{
     report::{Figure, Table},
     resources::{highest_memory, mib, processor_time},
     sections::writes::kinds,
-    site::{Ground, Site},
+    site::Site,
     stats::as_float,
     timeline::Stage,
 };
@@ -31,16 +34,15 @@ pub struct Startup {
     memory: u64,
     highest: u64,
     requests: Vec<Request>,
-    busiest: usize,
 }
 
 /// Starts the controller, which does not run, and looks on until it has done what there was to do.
 /// One execution waits for it, under this name.
-pub async fn start(ground: &Ground, site: &Site, waiting: &str) -> anyhow::Result<Startup> {
+pub async fn start(site: &Site, waiting: &str) -> anyhow::Result<Startup> {
     let controller = site.environment.service(Service::Controller);
     let (live, settled) = (site.timeline.count(Stage::Live), site.timeline.count(Stage::Settled));
     burst(&site.maker, &site.timeline, waiting, 1).await?;
-    let (before, rhythm) = (site.environment.requests()?.len(), ground.rhythm(site)?);
+    let before = site.environment.requests()?.len();
     let begun = Instant::now();
     controller.start(&[])?;
     let watched = watch(controller, begun);
@@ -61,7 +63,6 @@ pub async fn start(ground: &Ground, site: &Site, waiting: &str) -> anyhow::Resul
         memory: controller.resident_memory()?,
         highest: highest_memory(pid)?,
         requests: site.environment.requests()?.split_off(before),
-        busiest: rhythm.busiest_second()?,
     })
 }
 
@@ -100,6 +101,35 @@ impl Startup {
         for (kind, number) in kinds(&self.requests) {
             add(&kind, as_float(number), "requests");
         }
-        add("most requests in one second", as_float(self.busiest), "");
+        add("most requests in one second", as_float(busiest_second(&self.requests)), "");
+    }
+}
+
+/// The most requests that were answered within one second: what comes all at once shows in no total.
+fn busiest_second(requests: &[Request]) -> usize {
+    let mut counts = BTreeMap::<i64, usize>::new();
+    for request in requests {
+        *counts.entry(request.at.as_second()).or_default() += 1;
+    }
+    counts.into_values().max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busiest_second_is_the_one_with_most_requests() {
+        let request = |at: &str| Request {
+            account: "controller".to_owned(),
+            verb: "get".to_owned(),
+            resource: "jobs".to_owned(),
+            name: String::new(),
+            code: 200,
+            at: at.parse().unwrap(),
+        };
+        let requests =
+            ["2026-01-01T00:00:06.9Z", "2026-01-01T00:00:07.1Z", "2026-01-01T00:00:07.9Z"].map(request);
+        assert_eq!((busiest_second(&requests), busiest_second(&[])), (2, 0));
     }
 }

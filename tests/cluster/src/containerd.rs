@@ -41,21 +41,27 @@ pub(crate) fn start(plan: &Plan) -> Result<()> {
     let mut args = vec![format!("--config={}", config.display())];
     args.extend(plan.extra.get(&Component::Containerd).into_iter().flatten().cloned());
     instance.spawn(Component::Containerd, Program::new(&program, args))?;
-    let demo = plan.tools.path(Tool::Demo)?;
-    let images = [image(PAUSE_IMAGE, demo, "pause"), image(DEMO_IMAGE, demo, "workflow")];
-    let archives = images.map(|image| {
-        let path = instance.file(&format!("{}.tar", image.entrypoint_name()));
-        image.write(&path).map(|()| path)
-    });
     let (by, what) = (Component::Containerd, "containerd to listen");
     ready::wait(instance, by, what, Duration::from_secs(30), || UnixStream::connect(&socket).ok())?;
-    for archive in archives {
-        let archive = archive?;
+    take_images(instance, plan.tools.path(Tool::Demo)?)?;
+    plan.progress.step("container runtime has its images");
+    Ok(())
+}
+
+/// Takes in the images that are made of this program, unless that was done: a cluster that is kept
+/// up may be older than the program.
+pub(crate) fn take_images(instance: &Instance, demo: &Path) -> Result<()> {
+    let (taken, program) = (instance.file("images-of"), demo.display().to_string());
+    if fs::read_to_string(&taken).is_ok_and(|taken| taken == program) {
+        return Ok(());
+    }
+    for image in [image(PAUSE_IMAGE, demo, "pause"), image(DEMO_IMAGE, demo, "workflow")] {
+        let archive = instance.file(&format!("{}.tar", image.entrypoint_name()));
+        image.write(&archive)?;
         import(instance, &archive)?;
         let _ = fs::remove_file(archive);
     }
-    plan.progress.step("container runtime has its images");
-    Ok(())
+    fs::write(&taken, program).doing(|| format!("write {}", taken.display()))
 }
 
 /// An image of the demo program.

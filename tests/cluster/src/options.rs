@@ -104,13 +104,20 @@ impl Options {
         }
         let lock = instance.lock()?;
         let cluster = match instance.record() {
-            Some(record) if record.is_up() => Cluster::of(instance, &record)?,
+            Some(record) if record.is_up() => {
+                let cluster = Cluster::of(instance, &record)?;
+                if cluster.tier < self.tier {
+                    return Err(Error::NeedsNode(cluster.name().into()));
+                }
+                if cluster.tier == Tier::Node {
+                    let tools = tools::ensure(&[Tool::Demo])?;
+                    containerd::take_images(&cluster.instance, tools.path(Tool::Demo)?)?;
+                }
+                cluster
+            }
             _ => self.start_locked(instance)?,
         };
         drop(lock);
-        if cluster.tier < self.tier {
-            return Err(Error::NeedsNode(cluster.name().into()));
-        }
         self.complete(cluster)
     }
 

@@ -12,6 +12,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 use serde::{Deserialize, Serialize};
@@ -81,9 +82,17 @@ impl ProcessId {
     /// Waits until the process is gone. False when it is still there after `limit`.
     pub fn wait_gone(&self, limit: Duration) -> bool {
         let Some(handle) = self.handle() else { return true };
-        let limit = Timespec::try_from(limit).ok();
+        let end = Instant::now() + limit;
         let mut ended = [PollFd::new(&handle, PollFlags::IN)];
-        matches!(poll(&mut ended, limit.as_ref()), Ok(1..)) || !self.is_alive()
+        loop {
+            let rest = Timespec::try_from(end.saturating_duration_since(Instant::now())).ok();
+            match poll(&mut ended, rest.as_ref()) {
+                // A signal came, of another child that ended say: that says nothing of this one.
+                Err(Errno::INTR) => {}
+                Ok(1..) => return true,
+                Ok(_) | Err(_) => return !self.is_alive(),
+            }
+        }
     }
 
     /// Kills the process and waits for its end.
@@ -197,6 +206,8 @@ pub(crate) fn poll_until<T>(
 
 #[cfg(test)]
 mod tests {
+    use tokio::signal::unix::{SignalKind, signal};
+
     use super::*;
 
     fn sleeper(dir: &Path) -> ProcessId {
@@ -211,6 +222,26 @@ mod tests {
         assert!(!process.wait_gone(Duration::from_millis(10)));
         process.kill();
         assert!(!process.is_alive());
+    }
+
+    #[tokio::test]
+    async fn a_signal_ends_no_wait() {
+        let kinds = [SignalKind::window_change(), SignalKind::user_defined1(), SignalKind::user_defined2()];
+        let _handled = kinds.map(|kind| signal(kind).unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let process = sleeper(dir.path());
+        let waits = thread::spawn({
+            let process = process.clone();
+            move || process.wait_gone(Duration::from_secs(30))
+        });
+        // The first is for the main thread. Those that come while it is busy are for any other.
+        for _ in 0..5_000 {
+            for signal in [Signal::WINCH, Signal::USR1, Signal::USR2] {
+                ProcessId::own().signal(signal);
+            }
+        }
+        process.kill();
+        assert!(waits.join().unwrap(), "it waited to the end");
     }
 
     #[test]

@@ -67,7 +67,11 @@ fn jobs_run_to_their_end_and_nothing_is_left() {
         return;
     }
     let cluster = Cluster::options().tier(Tier::Node).start().unwrap();
-    import(&cluster);
+    import(&cluster, "local/imported:1", "workflow");
+    // One that was left up since an older demo takes in the new one, or these Jobs would wait for ever.
+    import(&cluster, DEMO_IMAGE, "pause");
+    std::fs::write(cluster.dir().join("images-of"), "an older program").unwrap();
+    drop(Cluster::find_or_start(cluster.name(), Tier::Node).unwrap());
     cluster.kubectl_with(&["apply", "-f", "-"], &JOBS.replace("DEMO", DEMO_IMAGE)).unwrap();
 
     let wait = |what: &str, job: &str| cluster.kubectl(&["wait", "--timeout=30s", what, job]).unwrap();
@@ -92,13 +96,13 @@ fn jobs_run_to_their_end_and_nothing_is_left() {
     leaves_nothing(&dir.display().to_string(), &node);
 }
 
-/// An image of our own comes in by hand, under a name of its own.
-fn import(cluster: &Cluster) {
+/// An image comes in by hand.
+fn import(cluster: &Cluster, name: &str, command: &str) {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("imported.tar");
     let demo = tools::ensure(&[Tool::Demo]).unwrap();
-    let image = Image::new("local/imported:1").program("/demo", demo.path(Tool::Demo).unwrap());
-    image.entrypoint(["/demo", "workflow"]).user("65532:65532").write(&archive).unwrap();
+    let image = Image::new(name).program("/demo", demo.path(Tool::Demo).unwrap());
+    image.entrypoint(["/demo", command]).user("65532:65532").write(&archive).unwrap();
     cluster.import_image(&archive).unwrap();
 }
 

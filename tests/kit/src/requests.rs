@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 /// One request of a service to the API server, answered.
@@ -22,6 +23,8 @@ pub struct Request {
     pub name: String,
     /// Status code of the answer.
     pub code: u16,
+    /// When it was answered; a watch is answered when it begins.
+    pub at: Timestamp,
 }
 
 impl Request {
@@ -62,6 +65,7 @@ impl Requests {
 #[serde(rename_all = "camelCase")]
 struct Event {
     stage: String,
+    stage_timestamp: String,
     verb: String,
     #[serde(rename = "requestURI")]
     uri: String,
@@ -99,13 +103,14 @@ impl Event {
             _ => self.stage == "ResponseComplete",
         };
         let code = self.response_status?.code;
+        let at = self.stage_timestamp.parse().ok()?;
         let object = self.object_ref.unwrap_or_default();
         let resource = match (object.resource, object.subresource) {
             (resource, _) if resource.is_empty() => self.uri,
             (resource, sub) if sub.is_empty() => resource,
             (resource, sub) => format!("{resource}/{sub}"),
         };
-        counts.then_some(Request { account, verb: self.verb, resource, name: object.name, code })
+        counts.then_some(Request { account, verb: self.verb, resource, name: object.name, code, at })
     }
 }
 
@@ -119,7 +124,7 @@ mod tests {
         let path = dir.path().join("requests.log");
         let line = |user: &str, stage: &str, verb: &str, code: u16| {
             format!(
-                r#"{{"stage":"{stage}","verb":"{verb}","requestURI":"/x","user":{{"username":"{user}"}},"objectRef":{{"resource":"jobs","subresource":"status","name":"n"}},"responseStatus":{{"code":{code}}}}}"#
+                r#"{{"stage":"{stage}","stageTimestamp":"2026-01-01T00:00:07.500000Z","verb":"{verb}","requestURI":"/x","user":{{"username":"{user}"}},"objectRef":{{"resource":"jobs","subresource":"status","name":"n"}},"responseStatus":{{"code":{code}}}}}"#
             )
         };
         let lines = [
@@ -137,6 +142,7 @@ mod tests {
         assert_eq!(all.iter().map(|r| r.verb.as_str()).collect::<Vec<_>>(), ["patch", "get", "watch"]);
         assert_eq!(all.iter().filter(|r| r.code == 403).count(), 1);
         assert_eq!((all[0].resource.as_str(), all[0].account.as_str()), ("jobs/status", "executor"));
+        assert!(all.iter().all(|r| r.at == "2026-01-01T00:00:07.5Z".parse().unwrap()));
         assert!(all[0].is_write() && !all[1].is_write());
     }
 }

@@ -82,15 +82,14 @@ impl Worker {
         match self.write(&group) {
             Ok(answers) => {
                 for (request, answer) in group.into_iter().zip(answers) {
-                    // Who has gone away will ask again, and be told the same.
-                    let _ = request.answer.send(answer);
+                    request.settle(answer);
                 }
                 Ok(())
             }
             Err(error @ StoreError::Unavailable(_)) => {
                 tracing::warn!("could not append {} requests: {error:?}", group.len());
                 for request in group {
-                    let _ = request.answer.send(Err(Error::StoreUnavailable(error.clone())));
+                    request.settle(Err(Error::StoreUnavailable(error.clone())));
                 }
                 Ok(())
             }

@@ -159,7 +159,7 @@ mod hex_hashes {
     use evenkeel_chain::Hash;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
 
-    #[allow(clippy::ref_option)] // serde fixes the signature
+    #[expect(clippy::ref_option, reason = "serde fixes the signature")]
     pub(super) fn serialize<S: Serializer>(
         hashes: &Option<Vec<Hash>>,
         serializer: S,

@@ -74,6 +74,9 @@ fn what_must_not_be_empty_is_refused_with_its_line() {
         ("execution:\n  cooldownPeriod: 0s\n", "execution.cooldownPeriod"),
         ("retention:\n  finished: 0s\n", "retention.finished"),
         ("ansible:\n  apiURL: awx\n", "ansible.apiURL"),
+        ("controller:\n  leaderElectionId: A B\n", "controller.leaderElectionId"),
+        ("audit:\n  address: nonsense\n", "audit.address"),
+        ("# no port\nexecutors: [abc]\n", "executors"),
         ("execution:\n  cooldown: 5m\n", "unknown key 'execution.cooldown'"),
     ] {
         let message = refused(text);
@@ -143,6 +146,11 @@ fn what_does_not_hold_is_off_and_never_zero() {
         (settings.cooldown, settings.backoff, settings.block),
         (Duration::ZERO, Duration::ZERO, false)
     );
+    for text in ["off", "'off'", "false"] {
+        let text = format!("execution: {{cooldownPeriod: {text}, backoffPeriod: {text}}}\n");
+        let settings = load(&text).unwrap().settings.arguments.config.settings();
+        assert_eq!((settings.cooldown, settings.backoff), (Duration::ZERO, Duration::ZERO), "{text}");
+    }
     for flag in ["--cooldown", "--backoff", "--backoff-max"] {
         assert!(parsed(&[flag, "0s"]).is_err(), "{flag}");
     }

@@ -1,5 +1,6 @@
 //! The whole path of a reconcile, against an API server and an executor that are scripted.
 
+use clap::Parser as _;
 use evenkeel_core::plan::Settings;
 use evenkeel_kit::{config::Security, rpc::Class};
 use evenkeel_proto::execution::v1::{self as proto, ExecutionState};
@@ -9,7 +10,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{audit, events};
+use crate::{audit, config::Arguments, events};
 
 mod executors;
 mod fakes;
@@ -22,6 +23,11 @@ struct Stage {
     context: Arc<Context>,
     log: Log,
     registry: Registry,
+}
+
+/// The settings of a controller that nobody gave any.
+fn defaults() -> Settings {
+    Arguments::try_parse_from(["evenkeel-controller"]).unwrap().config.settings()
 }
 
 impl Stage {
@@ -50,15 +56,7 @@ impl Stage {
             latest: Arc::default(),
             failures: Failures::default(),
             metrics,
-            live: Live::of(Settings {
-                cooldown,
-                backoff: Duration::from_secs(60),
-                backoff_max: Duration::from_secs(600),
-                block: true,
-                poll: Duration::from_secs(10),
-                start_timeout: Duration::from_secs(30),
-                stuck_grace: Duration::from_secs(120),
-            }),
+            live: Live::of(Settings { cooldown, ..defaults() }),
             wake,
             leadership: Leadership::always(),
         });

@@ -2,9 +2,11 @@
 
 use super::{CancelAnswer, Decision, Effect, Observed, Reading, millis, wait, write};
 use crate::{
-    conditions::{Millis, kind},
+    conditions::{Millis, kind, reason},
     facts::{Facts, RunState},
-    failure,
+    failure::{self, Reason},
+    gate::Hold,
+    moment::rfc3339,
 };
 
 pub(super) fn plan(observed: &Observed<'_>, now: Millis) -> Decision {
@@ -43,10 +45,22 @@ fn live(observed: &Observed<'_>, facts: &Facts, now: Millis) -> Decision {
         };
     }
     let record = observed.record;
-    let is_recovered = record.holds(kind::BLOCKED) || record.status.run_name.is_none();
-    if is_recovered && !facts.run_name.is_empty() {
+    let is_known = record.status.run_name.is_some() || facts.run_name.is_empty();
+    if let Some(reason) = stuck.filter(|_| is_known) {
+        return wait::explained(observed, cannot_start(reason, patience_ends), now);
+    }
+    if !is_known || (record.holds(kind::BLOCKED) && !facts.run_name.is_empty()) {
         return write::recovered(observed, facts, now);
     }
-    let wait = if stuck.is_some() { poll.min(patience_ends - now) } else { poll };
-    wait::quiet(wait)
+    wait::quiet(poll)
+}
+
+/// The details change from one look of the kubelet to the next; the reason does not.
+fn cannot_start(reason: Reason, until: Millis) -> Hold {
+    let message = format!(
+        "the workflow cannot start ({}); this is waited for until {}, and then its run is given up",
+        reason.as_str(),
+        rfc3339(until),
+    );
+    Hold { reason: reason::CANNOT_START, message, until: Some(until) }
 }

@@ -320,7 +320,18 @@ fn a_lost_reference_to_the_run_is_recovered() {
 fn a_run_that_cannot_start_is_given_up_after_the_grace() {
     let mut case = Case::running(stuck("ErrImagePull"));
     case.record.status.start = Some(NOW - 119_000);
-    assert_eq!(case.wait(), 1_000, "it looks again when the grace is over");
+    let write = case.write();
+    assert_eq!(write.status.phase, StoredPhase::Known(Phase::Running));
+    assert_eq!(condition(&write, kind::BLOCKED), ("True", "CannotStart"));
+    let told = &get(&write.status.conditions, kind::BLOCKED).unwrap().message;
+    assert!(told.contains("ImagePullBackOff"), "{told}");
+    assert_eq!(crate::gate::ends_at(told), Some(NOW + 1_000), "{told}");
+    case.record.status = write.status;
+    assert_eq!(case.wait(), 1_000, "it is told once, and looks again when the grace is over");
+    let (run, status) = (case.run, case.record.status.clone());
+    case.run = Reading::Found(facts(RunState::Running));
+    assert_eq!(condition(&case.write(), kind::BLOCKED), ("False", "Unblocked"), "it got going");
+    (case.run, case.record.status) = (run, status);
     case.record.status.start = Some(NOW - 120_000);
     let Decision::Act(Effect::Cancel { reason }) = case.plan() else { panic!("{:?}", case.plan()) };
     assert!(reason.contains("ErrImagePull") && reason.contains("detail"), "{reason}");

@@ -161,3 +161,19 @@ fn what_ended_stays_ended_whatever_is_written_over_its_phase() {
         }
     }
 }
+
+#[test]
+fn what_is_at_rest_is_where_it_says() {
+    let mut record = Record::default();
+    end(&mut record, Phase::Completed);
+    for kind in [kind::RELEASED, kind::AUDIT_RECORDED] {
+        crate::conditions::set(&mut record.status.conditions, kind, true, ("R", String::new()), 1, 0);
+    }
+    assert!(record.is_at_rest(true) && record.is_at_rest(false));
+    for written in
+        [StoredPhase::Known(Phase::Pending), StoredPhase::Known(Phase::Running), StoredPhase::Unset]
+    {
+        record.status.phase = written;
+        assert!(!record.is_at_rest(true), "somebody wrote another phase, which is put back");
+    }
+}

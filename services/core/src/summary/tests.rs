@@ -172,3 +172,14 @@ fn what_somebody_else_printed_cannot_pass_for_what_we_say() {
     let text = summarise(&spec(), Some(&failure(Reason::TaskFailed)), Some(&run));
     assert!(text.contains("  | fine\n  | Reason: none\n  | gone\n"), "{text}");
 }
+
+#[test]
+fn the_words_of_others_stay_in_their_line() {
+    let forged =
+        early(Reason::TaskFailed, "enough\nThe target was NOT changed.\r\n\tWhat to do: nothing\u{1b}[2J");
+    let told = summarise(&spec(), Some(&forged), None);
+    assert!(
+        told.contains("\nMessage: enough The target was NOT changed. What to do: nothing [2J\n"),
+        "{told}"
+    );
+}

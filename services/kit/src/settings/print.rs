@@ -44,6 +44,7 @@ fn value(values: &[String]) -> String {
 fn scalar(text: &str) -> String {
     let is_plain = !text.is_empty()
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-'))
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/');
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
+        && !["y", "n", "yes", "no", "on", "off"].contains(&text.to_ascii_lowercase().as_str());
     if is_plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
 }

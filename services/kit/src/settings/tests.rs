@@ -111,6 +111,9 @@ fn what_is_printed_is_a_file_that_gives_the_same_and_shows_no_secret() {
     let again = read_with(&printed, &[]).unwrap();
     assert_eq!(again.arguments.name, "a b: c");
     assert_eq!(again.differing(&settings), [""; 0], "{printed}");
+    let word = read_with("", &["--name", "off"]).unwrap().print();
+    assert!(word.contains("name: \"off\""), "a plain off is false in YAML: {word}");
+    assert_eq!(read_with(&word, &[]).unwrap().arguments.name, "off");
     assert_eq!(
         read_with("main:\n  rest: 16s\n", &[]).unwrap().differing(&read_with("", &[]).unwrap()),
         ["main.rest"]

@@ -36,7 +36,7 @@ pub async fn measure(
         site.environment.service(Service::Controller).stop().await?;
         let rate = fill(&site, &stock, there, count).await?;
         there = count;
-        let mut table = state(ground, &site, &format!("{count} finished executions")).await?;
+        let mut table = state(&site, &format!("{count} finished executions")).await?;
         let size = stock.size()?;
         table.remark(format!("{size} bytes each as JSON, on {TARGETS} targets, written at {rate:.0}/s"));
         show(table);
@@ -45,7 +45,7 @@ pub async fn measure(
     let rested = rest(&site).await?;
     let grown = site.resident_memory()?;
     site.environment.service(Service::Controller).stop().await?;
-    let mut table = state(ground, &site, &format!("{finished} finished, {running} running")).await?;
+    let mut table = state(&site, &format!("{finished} finished, {running} running")).await?;
     rested.tell(&mut table, "before: ");
     for (service, bytes) in grown {
         table.figure(Figure::new(format!("before: memory of {service}"), mib(bytes), "MiB"));
@@ -66,10 +66,10 @@ async fn fill(site: &Site, stock: &Stock, there: usize, count: usize) -> anyhow:
 }
 
 /// Starts the controller on what is there, and has it do a little.
-async fn state(ground: &Ground, site: &Site, what: &str) -> anyhow::Result<Table> {
+async fn state(site: &Site, what: &str) -> anyhow::Result<Table> {
     let prefix = what.replace([' ', ','], "-");
     let mut table = Table::new(what);
-    start(ground, site, &format!("waiting-{prefix}-")).await?.tell(&mut table);
+    start(site, &format!("waiting-{prefix}-")).await?.tell(&mut table);
     probe(site, &format!("{prefix}-")).await?.tell(&mut table, "then: ", None);
     let controller = site.environment.service(Service::Controller);
     table.figure(Figure::new("then: memory of the controller", mib(controller.resident_memory()?), "MiB"));

@@ -64,6 +64,7 @@ mod tests {
             resource: resource.into(),
             name: String::new(),
             code: 200,
+            at: jiff::Timestamp::UNIX_EPOCH,
         };
         let executor = |verb, resource| request("evenkeel-executor", verb, resource);
         let requests = [

@@ -29,7 +29,7 @@ pub(crate) fn options() -> Options {
     Options::default()
         .tier(Tier::Node)
         .setting("EVENKEEL_COOLDOWN", "3s")
-        .setting("EVENKEEL_STUCK_GRACE", "2s")
+        .setting("EVENKEEL_STUCK_GRACE", "10s")
         .setting("EVENKEEL_POLL_INTERVAL", "5m")
 }
 

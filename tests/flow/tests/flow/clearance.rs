@@ -75,8 +75,10 @@ fn a_failed_run_blocks_its_target_until_somebody_clears_it() {
             assert!(message.contains(part), "{message}");
         }
         stage.told(&careful, &["PreviousExecutionFailed"], LIMIT).await.unwrap();
-        // The cooldown is long over, and still nothing starts.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        // Another target is used, rests and is released meanwhile: the cooldown is over here, too, and
+        // still nothing starts.
+        stage.apply(&stage.execution("elsewhere", "shop/Deployment/elsewhere", &[])).await.unwrap();
+        stage.settled("elsewhere", LIMIT).await.unwrap();
         assert_eq!(executions.get("careful").await.unwrap().status.unwrap().phase.unwrap(), "Pending");
 
         let mary = stage.operator("mary").await.unwrap();

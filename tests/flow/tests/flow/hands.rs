@@ -5,7 +5,7 @@ use evenkeel_core::target::run_name;
 use evenkeel_proto::execution::v1::Owner;
 use evenkeel_test_kit::{
     Service,
-    evidence::{COMPLETED, FAILED, SELECTED, STARTED, condition},
+    evidence::{COMPLETED, FAILED, SELECTED, STARTED, condition, holds},
     run, wait,
 };
 use kube::{
@@ -80,5 +80,46 @@ fn an_end_written_by_hand_is_put_back_and_the_run_goes_on() {
         assert_eq!(ended.phase.as_deref(), Some("Completed"));
         assert!(ended.duration.is_some() && ended.failure_details.is_none());
         assert_eq!(stage.recorded("edited").await.unwrap(), [SELECTED, STARTED, COMPLETED]);
+    });
+}
+
+/// Without its status an execution cannot be told from one that never ran, so what it does then
+/// differs from what is on record. That is its own trouble, and nobody else's.
+#[test]
+fn a_record_that_contradicts_the_log_holds_up_no_other_and_no_deletion() {
+    run(async {
+        let stage = Stage::start(options().setting("EVENKEEL_COOLDOWN", "1s")).await;
+        let (at, other) = ("shop/Deployment/wiped", "shop/Deployment/between");
+        stage.apply(&stage.execution("wiped", at, &[])).await.unwrap();
+        stage.settled("wiped", LIMIT).await.unwrap();
+        // The target forgets who used it last.
+        stage.apply(&stage.execution("between", at, &[])).await.unwrap();
+        stage.settled("between", LIMIT).await.unwrap();
+        let wipe = Patch::Merge(json!({ "status": null }));
+        stage.executions().patch_status("wiped", &PatchParams::default(), &wipe).await.unwrap();
+        let refused = |it: &WorkflowExecution| {
+            holds(it, "Released") && condition(it, "AuditRecorded").is_some_and(|it| it.status == "False")
+        };
+        wait::until(&stage.executions(), "wiped", "refused by the log", LIMIT, refused).await.unwrap();
+        stage.apply(&stage.execution("other", other, &[])).await.unwrap();
+        stage.settled("other", LIMIT).await.unwrap();
+        assert_eq!(stage.recorded("other").await.unwrap(), [SELECTED, STARTED, COMPLETED]);
+        stage.executions().delete("wiped", &DeleteParams::default()).await.unwrap();
+        wait::until_gone(&stage.executions(), "wiped", LIMIT).await.unwrap();
+    });
+}
+
+#[test]
+fn a_phase_written_over_an_end_is_put_back_also_when_everything_was_done() {
+    run(async {
+        let stage = Stage::start(options().setting("EVENKEEL_COOLDOWN", "1s")).await;
+        let launches = stage.launches().await.unwrap();
+        stage.apply(&stage.execution("done", "shop/Deployment/done", &[])).await.unwrap();
+        let done = stage.settled("done", LIMIT).await.unwrap();
+        let patch = Patch::Merge(json!({ "status": { "phase": "Pending" } }));
+        stage.executions().patch_status("done", &PatchParams::default(), &patch).await.unwrap();
+        stage.phase("done", "Completed", LIMIT).await.unwrap();
+        stage.told(&done, &["PhaseCorrected"], LIMIT).await.unwrap();
+        assert_eq!(launches.of(&done.uid().unwrap()).unwrap(), 1);
     });
 }

@@ -96,6 +96,8 @@ fn kubectl_waits_for_the_end_by_one_condition_whichever_way_it_ends() {
         let tools = spawn_blocking(|| tools::ensure(&[Tool::Kubectl])).await.unwrap().unwrap();
         let mut command = Command::new(tools.path(Tool::Kubectl).unwrap());
         command.env_clear().env("KUBECONFIG", stage.kubeconfig());
+        // What it learns of the cluster is kept beside the rest of the environment.
+        command.env("HOME", stage.kubeconfig().parent().unwrap());
         command.args(["-n", stage.namespace(), "wait", "--timeout", "60s"]);
         command.args(["--for", "condition=Finished", "wfe/good", "wfe/bad"]);
         let output = command.output().await.unwrap();

@@ -43,7 +43,7 @@ impl Deref for Stage {
 pub(crate) fn options() -> Options {
     Options::default()
         .setting("EVENKEEL_COOLDOWN", "1s")
-        .setting("EVENKEEL_STUCK_GRACE", "2s")
+        .setting("EVENKEEL_STUCK_GRACE", "10s")
         .setting("EVENKEEL_POLL_INTERVAL", "5m")
 }
 

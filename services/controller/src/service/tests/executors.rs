@@ -166,12 +166,16 @@ async fn an_executor_that_is_away_holds_up_only_targets_where_it_may_have_someth
 
 #[tokio::test]
 async fn a_run_whose_engine_nobody_has_any_more_is_waited_for_and_not_told_as_deleted() {
-    for engine in ["job", "argo"] {
+    for (engine, is_named) in [("job", false), ("job", true), ("argo", false), ("argo", true)] {
         let (stage, other) = two(engine).await;
         stage.look().await;
         let own = if engine == "job" { &stage.executor } else { &other };
         let run = own.target.lock().execution.take();
-        own.engines.lock().clear();
+        if is_named {
+            *own.available.lock() = false;
+        } else {
+            own.engines.lock().clear();
+        }
         stage.context.runs.forget("u-1");
         looks(&stage, 4).await;
         assert_eq!(
@@ -181,7 +185,8 @@ async fn a_run_whose_engine_nobody_has_any_more_is_waited_for_and_not_told_as_de
         let told = message(&stage, "Blocked");
         assert!(told.contains(&format!("the engine '{engine}'")), "{told}");
         own.target.lock().execution = run;
-        own.engines.lock().push(engine);
+        *own.available.lock() = true;
+        *own.engines.lock() = vec![engine];
         own.set_state(ExecutionState::Succeeded);
         looks(&stage, 2).await;
         assert_eq!(stage.phase(), "Completed");

@@ -128,6 +128,8 @@ impl Coded for Refuses {
 pub(super) struct Executor {
     name: &'static str,
     pub(super) engines: Arc<Mutex<Vec<&'static str>>>,
+    /// Whether its engines can be used now.
+    pub(super) available: Arc<Mutex<bool>>,
     /// Who gets the target in the moment before the next release.
     pub(super) rival: Arc<Mutex<Option<proto::Owner>>>,
     pub(super) target: Arc<Mutex<proto::Target>>,
@@ -145,6 +147,7 @@ impl Executor {
         Self {
             name,
             engines: Arc::new(Mutex::new(vec![engine])),
+            available: Arc::new(Mutex::new(true)),
             rival: Arc::default(),
             target: Arc::default(),
             refuses: Arc::default(),
@@ -182,7 +185,8 @@ impl ExecutionService for Executor {
         _: tonic::Request<proto::ListEnginesRequest>,
     ) -> Answer<proto::ListEnginesResponse> {
         let engines = self.engines.lock().iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let engine = |name| proto::Engine { name, available: true, ..proto::Engine::default() };
+        let available = *self.available.lock();
+        let engine = |name| proto::Engine { name, available, ..proto::Engine::default() };
         Ok(proto::ListEnginesResponse { engines: engines.into_iter().map(engine).collect() }.into())
     }
 

@@ -1,7 +1,5 @@
 //! What the tests of the service share.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic)] // each test file uses some of it
-
 use std::{
     collections::HashMap,
     io::{BufRead as _, BufReader},

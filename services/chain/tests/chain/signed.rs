@@ -1,7 +1,5 @@
 //! Signed notes and checkpoints, against the vector in the documentation of Go's note package.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)] // tests only
-
 use evenkeel_chain::{
     Checkpoint, Hash,
     checkpoint::CheckpointError,

@@ -1,7 +1,5 @@
 //! The definition is the contract: these tests state it fact by fact, from the generated value.
 
-#![allow(clippy::unwrap_used)] // a test may fail by panicking
-
 use evenkeel_api::{FailureDetails, WorkflowExecution, definitions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};

@@ -1,8 +1,6 @@
 //! The definition of workflows, stated fact by fact from the generated value. What its rules refuse
 //! is shown on a real API server.
 
-#![allow(clippy::unwrap_used)] // a test may fail by panicking
-
 use evenkeel_api::{RemediationWorkflow, definitions};
 use serde_json::{Value, json};
 

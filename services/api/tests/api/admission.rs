@@ -3,7 +3,7 @@
 use evenkeel_api::WorkflowExecution;
 use kube::CustomResourceExt as _;
 
-const POLICY: &str = include_str!("../../../deploy/admission/block-clearance.yaml");
+const POLICY: &str = include_str!("../../../../deploy/admission/block-clearance.yaml");
 
 #[test]
 fn the_policy_guards_every_field_of_the_status_but_the_clearance() {

@@ -1,7 +1,5 @@
 //! What an auditor can verify from exported entries and a public key.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)] // tests only
-
 use evenkeel_chain::{
     Checkpoint, Hash,
     bundle::{BundleError, Content, Facts, Verifier},

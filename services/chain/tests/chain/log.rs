@@ -1,7 +1,5 @@
 //! The log against published vectors, and the verifier against the writer.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)] // tests only
-
 use std::collections::HashMap;
 
 use evenkeel_chain::{

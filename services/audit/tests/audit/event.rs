@@ -1,14 +1,10 @@
 //! What may be recorded, and the bytes that are stored for it.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // tests only
-
-mod support;
-
+use crate::support::event;
 use evenkeel_audit::event::{InvalidEvent, record};
 use evenkeel_chain::hash;
 use evenkeel_proto::audit::v1::{Event, EventOutcome};
 use prost_types::Timestamp;
-use support::event;
 
 #[test]
 fn an_event_becomes_exactly_these_bytes() {

@@ -1,11 +1,8 @@
 //! A log that does not verify is not opened, and the error says where it is wrong.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // tests only
-
-mod support;
-
 use std::{fs, path::Path};
 
+use crate::support::records;
 use evenkeel_audit::{
     error::{IntegrityError, OpenError},
     log::{Log, Options},
@@ -19,7 +16,6 @@ use evenkeel_chain::{
     note::{NoteError, SignerKey},
 };
 use rusqlite::Connection;
-use support::records;
 use tempfile::TempDir;
 
 fn open(data: &Path) -> Result<Log, OpenError> {

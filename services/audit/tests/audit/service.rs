@@ -1,16 +1,12 @@
 //! The service over gRPC, as clients and auditors see it.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // tests only
-
-mod support;
-
+use crate::support::{Client, Service, event, id, record, refusal};
 use evenkeel_chain::{Checkpoint, Hash, bundle, hash, note::VerifierKey, verify};
 use evenkeel_proto::audit::v1::{
     ExportEventsRequest, GetCheckpointRequest, GetConsistencyProofRequest, GetEventRequest,
     GetInclusionProofRequest, ListEventsRequest, LogEntry, WriteEventsRequest,
     get_inclusion_proof_request::Entry,
 };
-use support::{Client, Service, event, id, record, refusal};
 use tonic::Code;
 
 async fn write(client: &mut Client, numbers: std::ops::Range<u64>) -> Vec<LogEntry> {

@@ -1,11 +1,8 @@
 //! The real binary, killed and starved: what was acknowledged is there, and the log verifies.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // tests only
-
-mod support;
-
 use std::{collections::HashMap, path::Path, process::Command, sync::Arc};
 
+use crate::support::{Client, Process, event, id, records, refusal};
 use evenkeel_audit::{
     log::{Log, Options},
     metrics::Metrics,
@@ -18,7 +15,6 @@ use evenkeel_proto::audit::v1::{
     ExportEventsRequest, GetCheckpointRequest, GetEventRequest, LogEntry, WriteEventsRequest,
     WriteEventsResponse,
 };
-use support::{Client, Process, event, id, records, refusal};
 use tokio::{sync::watch, task::JoinSet};
 
 const BATCH: u64 = 20;

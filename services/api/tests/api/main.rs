@@ -1,0 +1,7 @@
+//! The definitions as they are committed, and as the types generate them.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where its premise fails")]
+
+mod admission;
+mod definition;
+mod workflow;
