@@ -360,7 +360,7 @@ pub(crate) async fn place(
 }
 
 /// Tekton and a registry in a cluster, which takes half a minute the first time.
-async fn tekton(cluster: Option<Cluster>) -> anyhow::Result<Registry> {
+pub(crate) async fn tekton(cluster: Option<Cluster>) -> anyhow::Result<Registry> {
     let cluster = cluster.context("Tekton is only put into clusters that this program starts")?;
     let install = move || cluster.tekton().and_then(|()| cluster.registry());
     Ok(tokio::task::spawn_blocking(install).await??)

@@ -97,12 +97,22 @@ fn with_bundle(place: Place, tekton: bool) -> anyhow::Result<(Place, Option<Stri
     Ok((place, bundle))
 }
 
-/// Builds what tests use and starts the cluster that they share, before many would wait for it.
+/// Builds what tests use and starts the cluster that they share, with Tekton where pods can run, before
+/// many would wait for it.
 pub(super) async fn up_tests(repository: &Repository) -> anyhow::Result<()> {
-    tokio::task::spawn_blocking(|| tools::ensure(&Tool::ALL)).await??;
     let tier = Tier::best();
+    let mut needed = Tool::ALL.to_vec();
+    if tier.0 == Tier::Node {
+        needed.extend(Tool::TEKTON);
+    }
+    tokio::task::spawn_blocking(move || tools::ensure(&needed)).await??;
     eprintln!("{}", tier.1);
-    environment::place(repository, layout::TEST_CLUSTER, tier.0).await.map(drop)
+    let place = environment::place(repository, layout::TEST_CLUSTER, tier.0).await?;
+    // All tests see the same cluster, whichever of them runs first. One that was named is as it is.
+    if tier.0 == Tier::Node && place.cluster.is_some() {
+        environment::tekton(place.cluster).await?;
+    }
+    Ok(())
 }
 
 /// The kept environment: as it was, if its cluster still is the same.
