@@ -63,6 +63,11 @@ impl Jaeger {
         format!("http://{}", address(self.number, Port::JaegerOtlp))
     }
 
+    /// Where spans go over HTTP, with `/v1/traces` behind it.
+    pub fn otlp_http_address(&self) -> SocketAddr {
+        address(self.number, Port::JaegerOtlpHttp)
+    }
+
     /// The page for people; below it `/api/traces/<id>` for programs.
     pub fn url(&self) -> String {
         format!("http://{}", address(self.number, Port::JaegerQuery))

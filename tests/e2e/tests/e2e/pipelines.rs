@@ -1,6 +1,6 @@
 //! What the tests of pipelines share: an environment with Tekton, and pipelines made for them.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, time::Duration};
 
 use evenkeel_api::WorkflowExecution;
 use evenkeel_cluster::{Bundle, Cluster, DEMO_STEP};
@@ -15,6 +15,7 @@ use kube::{
     runtime::conditions::is_pod_running,
 };
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::options;
 
@@ -140,4 +141,16 @@ pub(crate) fn asked(
 pub(crate) fn has_shell(environment: &Environment) -> bool {
     let cluster = environment.kubeconfig().parent().and_then(|dir| dir.file_name()?.to_str());
     cluster.is_some_and(|name| Cluster::attach(name).is_ok_and(|cluster| cluster.has_shell()))
+}
+
+/// Lets whoever connects here speak with somebody else, for as long as it is polled.
+pub(crate) async fn pass_on(listener: TcpListener, to: SocketAddr) {
+    while let Ok((mut here, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            if let Ok(mut there) = TcpStream::connect(to).await {
+                // Whoever asked hears of a connection that broke.
+                let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+            }
+        });
+    }
 }

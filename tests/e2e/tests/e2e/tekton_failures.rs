@@ -11,11 +11,11 @@ use evenkeel_test_kit::{
 use futures::future::BoxFuture;
 use kube::{ResourceExt as _, api::ListParams};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 use crate::{
     dependencies::needs,
-    pipelines::{LIMIT, TEKTON, asked, execution, push, run_of, step, task, together, workflow},
+    pipelines::{LIMIT, TEKTON, asked, execution, pass_on, push, run_of, step, task, together, workflow},
     quota::forbid,
     support::{Failure, check_failure, check_record, failure, on_a_node, options, said},
 };
@@ -257,17 +257,6 @@ async fn registry_goes_down_and_comes_back(environment: &Environment) {
     let ended = ended.unwrap();
     environment.settled(&ended.name_any(), LIMIT).await.unwrap();
     check_record(environment, &ended, &[SELECTED, STARTED, COMPLETED]).await;
-}
-
-async fn pass_on(listener: TcpListener, to: SocketAddr) {
-    while let Ok((mut here, _)) = listener.accept().await {
-        tokio::spawn(async move {
-            if let Ok(mut there) = TcpStream::connect(to).await {
-                // Whoever asked hears of a connection that broke.
-                let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
-            }
-        });
-    }
 }
 
 #[test]
