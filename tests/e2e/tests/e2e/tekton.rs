@@ -136,8 +136,11 @@ fn what_a_pipeline_needs_reaches_its_steps_and_what_comes_of_it_is_told() {
         let map = json!({"metadata": {"name": "pipeline-settings"}, "data": {"mode": "gentle"}});
         secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
         maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap()).await.unwrap();
-        let mut cases: Vec<BoxFuture<'_, ()>> =
-            vec![Box::pin(given(&environment)), Box::pin(tried_twice(&environment))];
+        let mut cases: Vec<BoxFuture<'_, ()>> = vec![
+            Box::pin(given(&environment)),
+            Box::pin(tried_twice(&environment)),
+            Box::pin(lenient(&environment)),
+        ];
         if has_shell(&environment) {
             cases.push(Box::pin(results(&environment, "results", &[], "mode=gentle")));
             cases.push(Box::pin(results(&environment, "hidden-results", &["pipeline-key"], "mode")));
@@ -212,6 +215,24 @@ async fn tried_twice(environment: &Environment) {
     let run = ended.status.as_ref().unwrap().execution_status.as_ref().unwrap();
     assert_eq!((run.status.as_str(), run.completed_tasks, run.total_tasks), ("True", Some(1), Some(1)));
     assert_eq!(asked(environment, "patch", "pipelineruns", &ended), 1, "it went live once");
+    check_record(environment, &ended, &[SELECTED, STARTED, COMPLETED]).await;
+}
+
+/// A pipeline that does not mind that one task fails, and passes another over.
+async fn lenient(environment: &Environment) {
+    let mut minor = task(environment, "minor", &[("EXIT_CODE", "5")]);
+    minor["onError"] = "continue".into();
+    let mut spare = task(environment, "spare", &[]);
+    spare["when"] = json!([{"input": "a", "operator": "in", "values": ["b"]}]);
+    let bundle = workflow(environment, &[minor, spare, task(environment, "work", &[])]);
+    environment.apply(&execution(environment, "lenient", &bundle, &[])).await.unwrap();
+    let ended = environment.settled("lenient", LIMIT).await.unwrap();
+    let status = ended.status.as_ref().unwrap();
+    assert_eq!((status.phase.as_deref(), &status.failure_details), (Some("Completed"), &None));
+    let run = status.execution_status.as_ref().unwrap();
+    let told = "Tasks Completed: 2 (Failed: 1 (Ignored: 1), Cancelled 0), Skipped: 1";
+    assert_eq!((run.reason.as_deref(), run.message.as_deref()), (Some("Completed"), Some(told)));
+    assert_eq!((run.completed_tasks, run.total_tasks), (Some(1), Some(2)), "what was passed over is no task");
     check_record(environment, &ended, &[SELECTED, STARTED, COMPLETED]).await;
 }
 
