@@ -80,6 +80,10 @@ pub(crate) trait Engine: Send + Sync + 'static {
     async fn check(&self, attempt: &Attempt) -> Result<()>;
     /// Looks for a run under this name, uncached.
     async fn look(&self, run: &str) -> Result<Option<Found>>;
+    /// All that is known of a run that was found, also what its object alone does not tell.
+    async fn tell(&self, found: Found) -> Execution {
+        found.facts
+    }
     /// Creates the run inert, with the owner and the token on it.
     async fn create(&self, attempt: &Attempt, token: i64) -> Result<Created>;
     /// Makes this very object live and gives it as it is then. None when it is gone, going, or another
@@ -122,6 +126,14 @@ impl Engines {
             .get(usize::from(index))
             .expect("the protocol only uses numbers below the count it was given")
             .as_ref()
+    }
+
+    /// All that is known of a run that was found.
+    pub(crate) async fn tell(&self, found: Found) -> Execution {
+        match self.named(&found.facts.engine) {
+            Ok((_, engine)) => engine.tell(found).await,
+            Err(_) => found.facts,
+        }
     }
 
     /// Number and engine of a name.

@@ -61,21 +61,27 @@ impl Service {
             released_uid: lock.and_then(|lock| lock.released.clone()).unwrap_or_default(),
             held_since: stored.since.map(wire_time),
             holder: stored.holder.map(Into::into),
-            execution: found.map(|(_, found)| self.best_facts(found)),
+            execution: match found {
+                Some((_, found)) => Some(self.best_facts(found).await),
+                None => None,
+            },
             run_name,
         })
     }
 
     /// What the watches know of this very run includes its pods, unless the object itself is newer.
-    fn best_facts(&self, found: Found) -> proto::Execution {
+    async fn best_facts(&self, found: Found) -> proto::Execution {
         let seen = self.runs.get(&found.facts.run_name).filter(|seen| seen.run_uid == found.uid);
-        seen.filter(|seen| seen.state == found.facts.state).unwrap_or(found.facts)
+        match seen.filter(|seen| seen.state == found.facts.state) {
+            Some(seen) => seen,
+            None => self.starter.engines.tell(found).await,
+        }
     }
 
     async fn start(&self, request: proto::StartExecutionRequest) -> Result<proto::StartExecutionResponse> {
         let attempt = parse::attempt(request.spec, self.default_timeout)?;
         let Started { run, adopted } = self.starter.start(&attempt, request.expected_token).await?;
-        Ok(proto::StartExecutionResponse { execution: Some(self.best_facts(run)), adopted })
+        Ok(proto::StartExecutionResponse { execution: Some(self.best_facts(run).await), adopted })
     }
 
     /// From the watches if they have it; what they do not have may only be late, so it is looked for.
@@ -89,7 +95,10 @@ impl Service {
             return Ok(facts);
         }
         let found = self.starter.engines.owned(&run, &owner.uid).await?;
-        found.map(|(_, found)| self.best_facts(found)).ok_or(Error::NotFound)
+        match found {
+            Some((_, found)) => Ok(self.best_facts(found).await),
+            None => Err(Error::NotFound),
+        }
     }
 
     async fn cancel(&self, owner: &Owner, target: &Target, reason: &str) -> Result<Option<proto::Execution>> {
@@ -107,7 +116,10 @@ impl Service {
             }
         }
         failpoint::hit("executor.cancel.after");
-        Ok(engines.owned(&run, &owner.uid).await?.map(|(_, found)| self.best_facts(found)))
+        match engines.owned(&run, &owner.uid).await? {
+            Some((_, found)) => Ok(Some(self.best_facts(found).await)),
+            None => Ok(None),
+        }
     }
 
     async fn release(&self, owner: &Owner, target: &Target) -> Result<proto::ReleaseState> {

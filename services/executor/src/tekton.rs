@@ -6,13 +6,14 @@ mod observe;
 mod render;
 mod spans;
 mod types;
+mod words;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use evenkeel_core::start::Stage;
 use evenkeel_kit::{shutdown::CancellationToken, trace::Carrier};
-use evenkeel_proto::execution::v1::EngineCapability;
+use evenkeel_proto::execution::v1::{EngineCapability, Execution};
 use kube::{
     Api, Client,
     api::{ListParams, Patch, PostParams, PropagationPolicy},
@@ -31,6 +32,7 @@ use crate::{
 };
 use kind::Kind;
 use types::{PIPELINE_RUN_LABEL, PipelineRun, TaskRun};
+use words::Logs;
 
 const ENGINE: &str = evenkeel_core::failure::tekton::ENGINE;
 /// What `spec.status` says of a run that Tekton is not to take up yet.
@@ -46,6 +48,7 @@ pub(crate) struct TektonEngine {
     api: Api<PipelineRun>,
     tasks: Api<TaskRun>,
     namespace: String,
+    logs: Logs,
     run_as_non_root: bool,
     /// How PipelineRuns were served when that was asked last.
     kind: RwLock<Option<Kind>>,
@@ -55,7 +58,9 @@ impl TektonEngine {
     pub(crate) fn new(client: Client, namespace: &str, run_as_non_root: bool) -> Self {
         let (api, tasks) =
             (Api::namespaced(client.clone(), namespace), Api::namespaced(client.clone(), namespace));
-        Self { client, api, tasks, namespace: namespace.to_owned(), run_as_non_root, kind: RwLock::default() }
+        let logs = Logs::new(client.clone());
+        let namespace = namespace.to_owned();
+        Self { client, api, tasks, namespace, logs, run_as_non_root, kind: RwLock::default() }
     }
 
     /// Asks how PipelineRuns are served now.
@@ -114,22 +119,6 @@ impl TektonEngine {
                 Ok(None)
             }
         }
-    }
-
-    /// A run as it was read. The end of one is final for those who hear of it, so it comes with the tasks.
-    async fn found(&self, run: &PipelineRun) -> Found {
-        let mut found = observe::found(run);
-        if found.stage == Stage::Done {
-            let of_run = format!("{PIPELINE_RUN_LABEL}={}", found.facts.run_name);
-            match self.tasks.list(&ListParams::default().labels(&of_run)).await {
-                Ok(tasks) => {
-                    let tasks = tasks.items.iter().filter(|task| task.belongs_to(&found.uid));
-                    found.facts = observe::facts(run, &tasks.collect::<Vec<_>>());
-                }
-                Err(error) => tracing::debug!(of_run, "could not list its TaskRuns: {error}"),
-            }
-        }
-        found
     }
 
     /// Why a run cannot be created when the API server does not know what a PipelineRun is.
@@ -194,13 +183,40 @@ impl Engine for TektonEngine {
             return Ok(None);
         }
         match self.read(run).await {
-            Ok(run) => Ok(Some(self.found(&run).await)),
+            Ok(run) => Ok(Some(observe::found(&run))),
             Err(kube::Error::Api(status)) if object::is_missing(&status) => Ok(None),
             Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
                 self.look_elsewhere(run, status).await
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The end of a run is final for those who hear of it, so it comes with its tasks and last words.
+    async fn tell(&self, found: Found) -> Execution {
+        if found.stage != Stage::Done {
+            return found.facts;
+        }
+        let of_run = format!("{PIPELINE_RUN_LABEL}={}", found.facts.run_name);
+        let listed = ListParams::default().labels(&of_run);
+        let read = futures::try_join!(self.read(&found.facts.run_name), self.tasks.list(&listed));
+        let (run, tasks) = match read {
+            Ok((run, tasks)) if run.metadata.uid.as_deref() == Some(&found.uid) => (run, tasks),
+            Ok(_) => return found.facts,
+            Err(error) => {
+                tracing::debug!(of_run, "could not read its TaskRuns: {error}");
+                return found.facts;
+            }
+        };
+        let tasks: Vec<_> = tasks.items.iter().filter(|task| task.belongs_to(&found.uid)).collect();
+        let mut facts = observe::facts(&run, &tasks);
+        if let Some(question) = words::question(&run, &tasks, &facts) {
+            let lines = self.logs.ask(&question).await;
+            if let Some(task) = &mut facts.failed_task {
+                task.last_lines = lines;
+            }
+        }
+        facts
     }
 
     #[tracing::instrument(name = "k8s.pipelinerun.create", skip_all, fields(otel.kind = "client",
@@ -302,7 +318,7 @@ impl Engine for TektonEngine {
             loop {
                 self.until_served(true, &runs).await;
                 tokio::select! {
-                    () = follow::publish(&self.client, &self.namespace, &mut seen, &runs) => {}
+                    () = follow::publish(&self.client, &self.namespace, &self.logs, &mut seen, &runs) => {}
                     () = self.until_served(false, &runs) => {}
                 }
             }

@@ -245,5 +245,5 @@ async fn the_end_of_a_pipeline_that_is_looked_for_comes_with_its_failed_task() {
         _ => unserved(),
     });
     let found = engine.look("wfe-1").await.unwrap().unwrap();
-    assert_eq!(found.facts.failed_task.unwrap().name, "a");
+    assert_eq!(engine.tell(found).await.failed_task.unwrap().name, "a");
 }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use evenkeel_proto::execution::v1::Execution;
 use futures::{
     StreamExt as _,
     stream::{FuturesUnordered, select},
@@ -17,6 +18,7 @@ use kube::{Client, ResourceExt as _, runtime::watcher};
 use super::{
     ENGINE, observe, spans,
     types::{PIPELINE_RUN_LABEL, PipelineRun, TaskRun, ending},
+    words::{self, Logs, Question},
 };
 use crate::{
     marks::EXECUTION_LABEL,
@@ -34,33 +36,48 @@ enum Change {
 }
 
 /// Publishes facts for as long as it is polled. What is known survives in `seen`.
-pub(super) async fn publish(client: &Client, namespace: &str, seen: &mut Seen, runs: &Runs) {
+pub(super) async fn publish(client: &Client, namespace: &str, logs: &Logs, seen: &mut Seen, runs: &Runs) {
     let labelled = watcher::Config::default().labels(EXECUTION_LABEL);
     let pipeline_runs = changes::<PipelineRun>(client, namespace, labelled.clone(), own_name);
     let task_runs = changes::<TaskRun>(client, namespace, labelled, |task| {
         task.labels().get(PIPELINE_RUN_LABEL).cloned()
     });
     let mut merged = pin!(select(pipeline_runs.map(Change::Run), task_runs.map(Change::Task)));
-    let mut held_back = FuturesUnordered::new();
+    // What is waited for is forgotten with the stream, so that the next one waits for it anew.
+    let (mut waiting, mut awaited) = (Vec::new(), FuturesUnordered::new());
     loop {
         let touched = tokio::select! {
             change = merged.next() => match change {
                 Some(change) => seen.take_in(change),
                 None => return,
             },
-            Some(ending) = held_back.next() => seen.give_up(ending),
+            Some((wanted, lines)) = awaited.next() => {
+                waiting.retain(|one| *one != wanted);
+                seen.learn(wanted, lines)
+            }
         };
         for run in seen.due(touched) {
-            let wait = |ending| async move {
-                tokio::time::sleep(PATIENCE).await;
-                ending
-            };
-            held_back.extend(seen.publish(&run, runs).map(wait));
+            if let Some(wanted) = seen.publish(&run, runs).filter(|wanted| !waiting.contains(wanted)) {
+                waiting.push(wanted.clone());
+                awaited.push(wait(logs, wanted));
+            }
         }
         if seen.told {
             runs.set_synced(ENGINE);
         }
     }
+}
+
+/// Waits for what the end of a run is held back for, and gives the lines that came of it.
+async fn wait(logs: &Logs, wanted: Wanted) -> (Wanted, Vec<String>) {
+    let lines = match &wanted {
+        Wanted::Tasks { .. } => {
+            tokio::time::sleep(PATIENCE).await;
+            Vec::new()
+        }
+        Wanted::Words(question) => logs.ask(question).await,
+    };
+    (wanted, lines)
 }
 
 /// Everything seen of the runs.
@@ -85,13 +102,35 @@ struct Remembered {
     is_late: bool,
     /// Whether its spans were told.
     is_traced: bool,
+    /// The question for its last words, which is asked once, and what came of it.
+    words: Option<(Question, Vec<String>)>,
 }
 
-/// The end of a run that was held back, by its name and uid.
-#[derive(Debug, PartialEq, Eq)]
-struct Ending {
-    run: String,
-    uid: String,
+/// What the end of a run is held back for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// Tasks of a run, by its name and uid, that are not seen to have ended.
+    Tasks {
+        run: String,
+        uid: String,
+    },
+    Words(Question),
+}
+
+impl Remembered {
+    /// Adds what the failed step printed last, and gives the question that tells it. An end that was
+    /// held back for its tasks is not held back again.
+    fn quote(&self, run: &PipelineRun, tasks: &[&TaskRun], facts: &mut Execution) -> Option<Question> {
+        let question = words::question(run, tasks, facts)?;
+        match (&self.words, &mut facts.failed_task) {
+            (None, _) => Some(question).filter(|_| !self.is_late),
+            (Some((asked, lines)), Some(task)) if *asked == question => {
+                task.last_lines.clone_from(lines);
+                None
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Seen {
@@ -111,16 +150,23 @@ impl Seen {
         if std::mem::replace(&mut self.told, true) { touched } else { self.pipeline_runs.runs() }
     }
 
-    /// Its tasks had their time to be seen.
-    fn give_up(&mut self, Ending { run, uid }: Ending) -> HashSet<String> {
-        if let Some(remembered) = self.remembered.get_mut(&run).filter(|remembered| remembered.uid == uid) {
-            remembered.is_late = true;
+    /// Takes in that the end of a run need not be held back for this any longer.
+    fn learn(&mut self, wanted: Wanted, lines: Vec<String>) -> HashSet<String> {
+        let (run, uid) = match &wanted {
+            Wanted::Tasks { run, uid } => (run.clone(), uid),
+            Wanted::Words(question) => (question.run.clone(), &question.uid),
+        };
+        if let Some(remembered) = self.remembered.get_mut(&run).filter(|remembered| remembered.uid == *uid) {
+            match wanted {
+                Wanted::Tasks { .. } => remembered.is_late = true,
+                Wanted::Words(question) => remembered.words = Some((question, lines)),
+            }
         }
         HashSet::from([run])
     }
 
-    /// Publishes the facts of a run, and gives its end if that had to be held back.
-    fn publish(&mut self, name: &str, runs: &Runs) -> Option<Ending> {
+    /// Publishes the facts of a run, and gives what its end is held back for, if it is.
+    fn publish(&mut self, name: &str, runs: &Runs) -> Option<Wanted> {
         let Some(run) = self.pipeline_runs.of(name).next() else {
             self.remembered.remove(name);
             runs.remove(ENGINE, name);
@@ -135,15 +181,19 @@ impl Seen {
         remembered.started |= tasks.iter().any(|task| observe::has_started(task));
         let mut facts = observe::facts(run, &tasks);
         facts.workflow_started |= remembered.started;
-        let is_told_whole = remembered.is_late || observe::is_whole(run, &tasks);
-        if !is_told_whole {
+        let wanted = if remembered.is_late || observe::is_whole(run, &tasks) {
+            remembered.quote(run, &tasks, &mut facts).map(Wanted::Words)
+        } else {
+            Some(Wanted::Tasks { run: name.to_owned(), uid })
+        };
+        if wanted.is_some() {
             watch::hold_back(&mut facts);
         } else if ending(&run.status.conditions).is_some() && !remembered.is_traced {
             remembered.is_traced = true;
             spans::record(run, &tasks);
         }
         runs.publish(facts);
-        (!is_told_whole).then(|| Ending { run: name.to_owned(), uid })
+        wanted
     }
 }
 

@@ -30,7 +30,7 @@ fn run(uid: &str, status: &str, reason: &str) -> Change {
 
 fn task(run_uid: &str, status: &str, code: Option<i32>) -> Change {
     let steps = code.map(|code| {
-        json!({"name": "s", "terminated": {"exitCode": code, "reason": "Error", "startedAt": "2026-01-01T00:00:01Z"}})
+        json!({"name": "s", "container": "step-s", "terminated": {"exitCode": code, "reason": "Error", "startedAt": "2026-01-01T00:00:01Z"}})
     });
     Change::Task(there(
         "wfe-1-a",
@@ -46,7 +46,16 @@ fn task(run_uid: &str, status: &str, code: Option<i32>) -> Change {
     ))
 }
 
-fn apply(seen: &mut Seen, runs: &Runs, change: Change) -> Option<Ending> {
+/// A task that failed by a step whose log can be read.
+fn said(run_uid: &str) -> Change {
+    let mut change = task(run_uid, "False", Some(3));
+    if let Change::Task(Update::There { object, .. }) = &mut change {
+        "wfe-1-a-pod".clone_into(&mut object.status.pod_name);
+    }
+    change
+}
+
+fn apply(seen: &mut Seen, runs: &Runs, change: Change) -> Option<Wanted> {
     let touched = seen.take_in(change);
     touched.iter().find_map(|run| seen.publish(run, runs))
 }
@@ -60,7 +69,7 @@ fn the_end_of_a_pipeline_comes_with_its_failed_task_whichever_is_seen_first() {
     let (mut seen, runs) = (Seen::default(), runs());
     apply(&mut seen, &runs, task("p-1", "Unknown", None));
     let held = apply(&mut seen, &runs, run("p-1", "False", "Failed"));
-    assert_eq!(held, Some(Ending { run: "wfe-1".into(), uid: "p-1".into() }));
+    assert_eq!(held, Some(Wanted::Tasks { run: "wfe-1".into(), uid: "p-1".into() }));
     let facts = runs.get("wfe-1").unwrap();
     assert_eq!((facts.state(), facts.completion_time), (ExecutionState::Running, None));
     assert_eq!(apply(&mut seen, &runs, task("p-1", "False", Some(3))), None);
@@ -72,14 +81,43 @@ fn the_end_of_a_pipeline_comes_with_its_failed_task_whichever_is_seen_first() {
 fn the_end_of_a_pipeline_does_not_wait_for_ever_for_a_task_that_is_gone() {
     let (mut seen, runs) = (Seen::default(), runs());
     let held = apply(&mut seen, &runs, run("p-1", "False", "Failed")).unwrap();
-    seen.give_up(Ending { uid: "p-0".into(), ..Ending { run: "wfe-1".into(), uid: String::new() } });
+    seen.learn(Wanted::Tasks { run: "wfe-1".into(), uid: "p-0".into() }, Vec::new());
     assert!(seen.publish("wfe-1", &runs).is_some(), "the patience with an earlier run is none with this one");
-    for run in seen.give_up(held) {
+    for run in seen.learn(held, Vec::new()) {
         assert_eq!(seen.publish(&run, &runs), None);
     }
     let facts = runs.get("wfe-1").unwrap();
     assert_eq!(facts.state(), ExecutionState::Failed);
     assert!(facts.workflow_started, "what the task did is not known");
+}
+
+#[test]
+fn the_end_of_a_pipeline_comes_with_what_its_failed_step_said_last() {
+    let (mut seen, runs) = (Seen::default(), runs());
+    for uid in ["p-1", "p-2"] {
+        apply(&mut seen, &runs, run(uid, "Unknown", "Running"));
+        assert_eq!(apply(&mut seen, &runs, said(uid)), None, "the run goes on");
+        let wanted = apply(&mut seen, &runs, run(uid, "False", "Failed")).unwrap();
+        assert!(matches!(wanted, Wanted::Words(_)), "{wanted:?}");
+        assert_eq!(runs.get("wfe-1").unwrap().state(), ExecutionState::Running);
+        assert_eq!(apply(&mut seen, &runs, run(uid, "False", "Failed")), Some(wanted.clone()));
+        for run in seen.learn(wanted, vec![format!("{uid} says no")]) {
+            assert_eq!(seen.publish(&run, &runs), None);
+        }
+        assert_eq!(apply(&mut seen, &runs, run(uid, "False", "Failed")), None, "it was asked");
+        let facts = runs.get("wfe-1").unwrap();
+        assert_eq!(facts.state(), ExecutionState::Failed);
+        assert_eq!(facts.failed_task.unwrap().last_lines, [format!("{uid} says no")]);
+    }
+}
+
+#[test]
+fn an_end_that_waited_for_tasks_does_not_wait_for_words() {
+    let (mut seen, runs) = (Seen::default(), runs());
+    apply(&mut seen, &runs, run("p-1", "False", "Failed"));
+    seen.learn(Wanted::Tasks { run: "wfe-1".into(), uid: "p-1".into() }, Vec::new());
+    assert_eq!(apply(&mut seen, &runs, said("p-1")), None);
+    assert_eq!(runs.get("wfe-1").unwrap().state(), ExecutionState::Failed);
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn task_runs(run: &PipelineRun) -> impl Iterator<Item = &str> {
     children.map(|child| child.name.as_str())
 }
 
-fn find<'a>(tasks: &[&'a TaskRun], name: &str) -> Option<&'a TaskRun> {
+pub(super) fn find<'a>(tasks: &[&'a TaskRun], name: &str) -> Option<&'a TaskRun> {
     tasks.iter().find(|task| task.metadata.name.as_deref() == Some(name)).copied()
 }
 
@@ -182,7 +182,7 @@ fn failed_task(run: &PipelineRun, tasks: &[&TaskRun]) -> Option<FailedTask> {
         exit_code: task.exit_code.filter(|_| !is_of_tekton),
         cause: task.cause,
         message: task.message,
-        // Tekton keeps its own notes where a container may leave its last words.
+        // Those are in the log of the step.
         last_lines: Vec::new(),
     })
 }
@@ -214,10 +214,15 @@ fn step(step: &Step) -> rules::Step {
     }
 }
 
+/// Whether a run was given Secrets.
+pub(super) fn has_secrets(run: &PipelineRun) -> bool {
+    run.spec.workspaces.iter().any(|workspace| workspace.secret.is_some())
+}
+
 /// The results of a pipeline, as an appendix to its message. Of a run that was given Secrets only the
 /// names are told, since a value may be one of theirs.
 fn results(run: &PipelineRun) -> String {
-    let has_secrets = run.spec.workspaces.iter().any(|workspace| workspace.secret.is_some());
+    let has_secrets = has_secrets(run);
     let mut told = String::new();
     for result in &run.status.results {
         let value = if has_secrets { String::new() } else { format!("={}", fit(&result.value)) };

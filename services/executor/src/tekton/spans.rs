@@ -36,7 +36,7 @@ pub(super) fn record(run: &PipelineRun, tasks: &[&TaskRun]) {
 }
 
 /// What the spans are children of.
-fn parent(run: &PipelineRun) -> Option<Carrier> {
+pub(super) fn parent(run: &PipelineRun) -> Option<Carrier> {
     let fields: Value = serde_json::from_str(marks::note(&run.metadata, SPAN_CONTEXT)?).ok()?;
     let field = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
     Some(Carrier { traceparent: field("traceparent"), tracestate: field("tracestate") })

@@ -105,6 +105,8 @@ pub(super) struct TaskStatus {
     pub(super) conditions: Vec<Condition>,
     pub(super) start_time: Option<Time>,
     pub(super) completion_time: Option<Time>,
+    /// Pod of the last try.
+    pub(super) pod_name: String,
     pub(super) steps: Vec<Step>,
     /// What earlier tries came to.
     pub(super) retries_status: Vec<serde_json::Value>,
@@ -115,6 +117,7 @@ pub(super) struct TaskStatus {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Step {
     pub(super) name: String,
+    pub(super) container: String,
     pub(super) running: Option<serde_json::Value>,
     pub(super) terminated: Option<Terminated>,
     /// Why it ended, as Tekton sees it, such as `Continued`, `Skipped` or `TimeoutExceeded`.

@@ -87,13 +87,17 @@ fn a_failure_is_told_of_the_task_and_the_step_that_failed() {
         assert_eq!((run.status.as_str(), run.reason.as_deref()), ("False", Some("Failed")));
         assert_eq!((run.completed_tasks, run.total_tasks), (Some(1), Some(2)));
         let told = &failure(&exits).natural_language_summary;
-        assert!(!told.contains("told to end"), "what a step printed is not told: {told}");
+        let said = "\n  | could not remediate: told to end with code 3\n";
+        assert!(told.contains(said), "what a step printed last is told: {told}");
+        let details = failure(&exits);
+        assert!(!details.message.contains("told to end"), "what it printed is no fact: {details:?}");
         let events = environment.audit_events("exits-three").await.unwrap();
         let data = &events[2].body["event_data"];
         assert_eq!(data["failure_reason"], "TaskFailed");
         assert_eq!(data["failed_task_name"], format!("{}-repair", run_of(&exits)));
         assert_eq!(data["error_details"]["code"], "ERR_PIPELINE_FAILED");
         assert_eq!(data["error_details"]["retry_possible"], false);
+        assert!(!data.to_string().contains("told to end"), "what it printed is not recorded: {data}");
     });
 }
 
