@@ -179,7 +179,9 @@ impl Coded for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable(_) | Self::Unsettled(_) => Some(Duration::from_secs(1)),
+            Self::Unavailable(_) | Self::Unsettled(_) => {
+                Some(Duration::from_secs(1))
+            }
             _ => None,
         }
     }
@@ -207,10 +209,37 @@ impl From<kube::Error> for Error {
 pub(crate) fn of_create(error: kube::Error) -> Error {
     let kube::Error::Api(status) = error else { return error.into() };
     let kind = match status.code {
+        // A quota that is new, of which nobody has counted yet what is used. That passes by itself.
+        403 if status.message.contains("status unknown for quota") => {
+            return Error::Unavailable(status.message.clone());
+        }
         403 if status.message.contains("exceeded quota") => Refusal::QuotaExceeded,
         403 => Refusal::Forbidden,
         400 | 404 | 413 | 422 => Refusal::Rejected,
         _ => return kube::Error::Api(status).into(),
     };
     Error::Refused { kind, message: status.message.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_quota_that_nobody_has_counted_yet_refuses_nothing_for_good() {
+        let answer = |code, message: &str| {
+            let words = format!("pipelineruns.tekton.dev \"wfe-1\" is forbidden: {message}");
+            of_create(kube::Error::Api(Status::failure(&words, "Forbidden").with_code(code).boxed()))
+        };
+        let counted =
+            answer(403, "exceeded quota: small, requested: count/jobs.batch=1, used: 0, limited: 0");
+        assert_eq!((counted.class(), counted.reason()), (Class::Precondition, "QUOTA_EXCEEDED"));
+        let uncounted = answer(403, "status unknown for quota: small, resources: count/jobs.batch");
+        assert_eq!((uncounted.class(), uncounted.reason()), (Class::Unavailable, "KUBERNETES_UNAVAILABLE"));
+        assert!(uncounted.retry_after().is_some() && uncounted.to_string().contains("small"), "{uncounted}");
+        assert_eq!(answer(403, "violates a policy").reason(), "FORBIDDEN");
+        assert_eq!(answer(422, "is invalid").reason(), "REJECTED");
+    }
 }
