@@ -78,6 +78,9 @@ pub enum Error {
     /// The API server cannot be used now. Whatever was begun is carried on by the next request.
     #[error("the Kubernetes API cannot be used now: {0}")]
     Unavailable(String),
+    /// A run may go on, but what its engine needs in the cluster is not as it was.
+    #[error("{0}")]
+    RunUnreadable(String),
     /// There is no place for locks and runs.
     #[error("the execution namespace {0:?} does not exist; create it, or name another one to the executor")]
     NamespaceMissing(String),
@@ -134,7 +137,7 @@ impl Coded for Error {
             | Self::NamespaceMissing(_) => Class::Precondition,
             Self::TokenMoved { .. } | Self::Unsettled(_) | Self::Lagged => Class::Conflict,
             Self::NotFound => Class::NotFound,
-            Self::Unavailable(_) => Class::Unavailable,
+            Self::Unavailable(_) | Self::RunUnreadable(_) => Class::Unavailable,
             Self::ExecutorForbidden(_) => Class::Denied,
         }
     }
@@ -153,6 +156,7 @@ impl Coded for Error {
             Self::Refused { kind: Refusal::Rejected, .. } => "REJECTED",
             Self::Unsettled(_) => "UNSETTLED",
             Self::Unavailable(_) => "KUBERNETES_UNAVAILABLE",
+            Self::RunUnreadable(_) => "RUN_UNREADABLE",
             Self::NamespaceMissing(_) => "EXECUTION_NAMESPACE_MISSING",
             Self::ExecutorForbidden(_) => "EXECUTOR_FORBIDDEN",
             Self::Lagged => "STREAM_LAGGED",
@@ -179,7 +183,7 @@ impl Coded for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable(_) | Self::Unsettled(_) => {
+            Self::Unavailable(_) | Self::RunUnreadable(_) | Self::Unsettled(_) => {
                 Some(Duration::from_secs(1))
             }
             _ => None,

@@ -84,14 +84,20 @@ impl Service {
         Ok(proto::StartExecutionResponse { execution: Some(self.best_facts(run).await), adopted })
     }
 
-    /// From the watches if they have it; what they do not have may only be late, so it is looked for.
+    /// From the watches if they have it; what they do not have may only be late, so it is looked for. Of
+    /// a run that goes on they tell nothing new while its engine is not there, so that is looked for, too.
     async fn get(&self, owner: &Owner, target: &Target) -> Result<proto::Execution> {
         let run = target.run_name();
         let is_current = |facts: &proto::Execution| {
             let uid = facts.owner.as_ref().map(|owner| owner.uid.as_str());
             uid == Some(&owner.uid) && facts.state() != proto::ExecutionState::Inert
         };
-        if let Some(facts) = self.runs.current(&run).await.filter(is_current) {
+        let is_followed = |facts: &proto::Execution| {
+            let engine = self.starter.engines.named(&facts.engine);
+            is_over(facts) || engine.is_ok_and(|(_, engine)| engine.unavailable().is_none())
+        };
+        let facts = self.runs.current(&run).await.filter(is_current);
+        if let Some(facts) = facts.filter(is_followed) {
             return Ok(facts);
         }
         let found = self.starter.engines.owned(&run, &owner.uid).await?;
@@ -184,7 +190,11 @@ impl Service {
 /// Whether this is a run of that owner, and it will not run any more.
 fn is_finished(run: &proto::Execution, owner: &Owner) -> bool {
     let is_theirs = run.owner.as_ref().is_some_and(|of| of.uid == owner.uid);
-    is_theirs && matches!(run.state(), proto::ExecutionState::Succeeded | proto::ExecutionState::Failed)
+    is_theirs && is_over(run)
+}
+
+fn is_over(run: &proto::Execution) -> bool {
+    matches!(run.state(), proto::ExecutionState::Succeeded | proto::ExecutionState::Failed)
 }
 
 type WatchItem = std::result::Result<proto::WatchExecutionsResponse, Status>;
@@ -319,3 +329,7 @@ impl ExecutionService for Service {
         reply(self.explain(request.into_inner().spec).await)
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

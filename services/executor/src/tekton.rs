@@ -108,13 +108,15 @@ impl TektonEngine {
     /// is no run, and no permission is needed to know that. Whatever cannot be told is an error: a run
     /// that is not seen may be live.
     async fn look_elsewhere(&self, run: &str, status: Box<Status>) -> Result<Option<Found>> {
-        match self.discover().await? {
+        let kind = self.discover().await?;
+        match &kind {
             Kind::Absent => Ok(None),
             Kind::Served => Err(kube::Error::Api(status).into()),
             Kind::Elsewhere(version) => {
-                if kind::exists_in(&self.client, &self.namespace, &version, run).await? {
-                    let why = format!("the PipelineRun {run} can only be read as {version} now");
-                    return Err(Error::Unavailable(why));
+                if kind::exists_in(&self.client, &self.namespace, version, run).await? {
+                    let problem = kind.problem().unwrap_or_default();
+                    let why = format!("the PipelineRun {run} is there and cannot be read: {problem}");
+                    return Err(Error::RunUnreadable(why));
                 }
                 Ok(None)
             }
