@@ -52,5 +52,5 @@ pub use instance::{Component, Status, down, list};
 pub use jaeger::Jaeger;
 pub use options::Options;
 pub use registry::Registry;
-pub use tekton::{DEMO_STEP, SHELL_IMAGE};
+pub use tekton::{DEMO_STEP, SHELL_IMAGE, tekton_definitions};
 pub use tier::Tier;

@@ -54,6 +54,13 @@ const LEFT_OUT: [&str; 2] = ["events.yaml", "webhook-hpa.yaml"];
 const IMAGE_SOURCE: &str = "ko://github.com/tektoncd/pipeline/cmd/";
 const SHELL_SOURCE: &str = "cgr.dev/chainguard/busybox@sha256:";
 
+/// Tekton's definitions alone, as manifests, for a cluster in which its kinds are known and nobody runs
+/// them.
+pub fn tekton_definitions() -> Result<String> {
+    let (_, manifests) = tools::tekton_manifests()?;
+    read(&manifests.join("300-crds"))
+}
+
 impl Cluster {
     /// Tekton in this cluster and the [registry](Self::registry) with the demo image: installed if
     /// they are not there, and ready when this returns. Needs the node tier.
