@@ -3,15 +3,13 @@
 
 use std::{
     cell::Cell,
-    collections::HashMap,
     sync::OnceLock,
     time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
 use opentelemetry::{
-    Context, KeyValue,
-    propagation::TextMapPropagator as _,
+    KeyValue,
     trace::{
         Span as _, SpanBuilder, SpanId, Status, TraceContextExt as _, TraceId, Tracer as _,
         TracerProvider as _,
@@ -20,7 +18,6 @@ use opentelemetry::{
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{
     Resource,
-    propagation::TraceContextPropagator,
     trace::{
         IdGenerator, InMemorySpanExporter, RandomIdGenerator, SdkTracer, SdkTracerProvider,
         TracerProviderBuilder,
@@ -156,11 +153,7 @@ impl Past {
     /// telemetry or no trace.
     pub fn record(self, parent: &Carrier) -> Option<Carrier> {
         let tracer = TRACER.get()?;
-        let fields = HashMap::from([
-            ("traceparent".to_owned(), parent.traceparent.clone()),
-            ("tracestate".to_owned(), parent.tracestate.clone()),
-        ]);
-        let parent_context = TraceContextPropagator::new().extract_with_context(&Context::new(), &fields);
+        let parent_context = parent.context();
         if !parent_context.span().span_context().is_valid() {
             return None;
         }
