@@ -188,16 +188,20 @@ fn failed_task(run: &PipelineRun, tasks: &[&TaskRun]) -> Option<FailedTask> {
 }
 
 /// A TaskRun as the rules see it. Its condition is about the last try, so one that succeeded after some
-/// retries has not failed. What a quota keeps out is told before Tekton gives it up, as of a Job.
+/// retries has not failed, and one that failed is told with the number of its tries. What a quota keeps out is told before Tekton gives it up, as of a Job.
 fn child(task: &TaskRun, name: &str) -> Child {
     let condition = succeeded(&task.status.conditions).cloned().unwrap_or_default();
+    let mut message = condition.message;
+    if !task.status.retries_status.is_empty() {
+        message += &format!(" (tried {} times)", task.status.retries_status.len() + 1);
+    }
     let is_crowded = condition.status == "Unknown" && condition.reason == CROWDED;
     Child {
         kind: TASK_RUN.to_owned(),
         name: name.to_owned(),
         failed: is_crowded || (condition.status == "False" && condition.reason != IGNORED),
         reason: if is_crowded { "QuotaExceeded".to_owned() } else { condition.reason },
-        message: condition.message,
+        message,
         steps: task.status.steps.iter().map(step).collect(),
     }
 }

@@ -202,6 +202,17 @@ fn a_task_that_succeeded_after_retries_or_whose_failure_is_ignored_has_not_faile
 }
 
 #[test]
+fn a_task_that_failed_in_every_try_is_told_by_the_last_one_and_says_how_often_it_was_tried() {
+    let mut bad = task("a", "False", "StepFailed", json!([exit("s", 3, "Error", "Error")]));
+    let pipeline = run_of("False", "Failed", &["a"]);
+    assert_eq!(facts(&pipeline, &[&bad]).failed_task.unwrap().message, "why");
+    bad.status.retries_status = vec![json!({"steps": [exit("s", 7, "Error", "Error")]}); 2];
+    let told = facts(&pipeline, &[&bad]);
+    assert_eq!((failure(&told), told.total_tasks), ((0, "a", "s", Some(3), "Error"), 1));
+    assert_eq!(told.failed_task.unwrap().message, "why (tried 3 times)");
+}
+
+#[test]
 fn the_code_of_a_step_that_tekton_ended_is_not_the_workflows() {
     let steps = ["s", "t"].map(|name| ended(name, "TaskRunTimeout", true));
     let slow = task("a", "False", "TaskRunTimeout", json!(steps));
