@@ -191,10 +191,10 @@ fn failed_task(run: &PipelineRun, tasks: &[&TaskRun]) -> Option<FailedTask> {
 /// retries has not failed, and one that failed is told with the number of its tries. What a quota keeps out is told before Tekton gives it up, as of a Job.
 fn child(task: &TaskRun, name: &str) -> Child {
     let condition = succeeded(&task.status.conditions).cloned().unwrap_or_default();
-    let mut message = condition.message;
-    if !task.status.retries_status.is_empty() {
-        message += &format!(" (tried {} times)", task.status.retries_status.len() + 1);
-    }
+    let message = match task.status.retries_status.len() {
+        0 => condition.message,
+        earlier => format!("{} (tried {} times)", condition.message, earlier + 1),
+    };
     let is_crowded = condition.status == "Unknown" && condition.reason == CROWDED;
     Child {
         kind: TASK_RUN.to_owned(),

@@ -115,7 +115,7 @@ fn failed_tasks(environment: &Environment) -> [Case; 3] {
             failure: failed("TaskFailed", Some(3)),
             task: Some(("repair", 1, Some("act"))),
             message: vec!["\"step-act\" exited with code 3: Error".into()],
-            advice: "read the logs of the run",
+            advice: "mend what it said last",
         },
         Case {
             execution: execution(environment, "takes-all", &workflow(environment, &[greedy]), &[]),
@@ -129,7 +129,7 @@ fn failed_tasks(environment: &Environment) -> [Case; 3] {
             failure: failed("TaskFailed", Some(4)),
             task: Some(("tidy", 1, Some("act"))),
             message: vec!["\"step-act\" exited with code 4: Error".into()],
-            advice: "read the logs of the run",
+            advice: "mend what it said last",
         },
     ]
 }
