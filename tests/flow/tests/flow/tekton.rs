@@ -89,9 +89,8 @@ async fn engine(environment: &Environment, problem: &str) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
-    if found.await.is_err() {
-        panic!("waited for '{problem}' of pipelines; last were {last:?}");
-    }
+    let is_told = found.await.is_ok();
+    assert!(is_told, "waited for '{problem}' of pipelines; last were {last:?}");
     assert!(last.iter().any(|engine| engine.name == "job" && engine.available), "{last:?}");
 }
 
