@@ -109,7 +109,11 @@ async fn executor(environment: &Environment) -> Part {
     let config = evenkeel_executor::Config::parse_from(arguments("executor", &settings, security));
     let client = client(&environment.directory().join("executor.kubeconfig")).await.unwrap();
     let app = evenkeel_executor::App::bind(&config, client).await.unwrap();
-    Part::start(|stop| app.serve(stop))
+    let readiness = app.readiness();
+    let part = Part::start(|stop| app.serve(stop));
+    // Before it has seen all runs it looks for each, which would be in the trace.
+    readiness.ready().await;
+    part
 }
 
 async fn controller(environment: &Environment) -> Part {
