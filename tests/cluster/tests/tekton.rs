@@ -108,7 +108,7 @@ fn is_missing(cluster: &Cluster) {
     let status = ended(cluster, "missing", "False");
     assert_eq!(status["conditions"][0]["reason"], "CouldntGetPipeline");
     let message = status["conditions"][0]["message"].as_str().unwrap();
-    assert!(message.contains("MANIFEST_UNKNOWN"), "{message}");
+    assert!(message.contains("NAME_UNKNOWN"), "{message}");
 }
 
 /// A pipeline in place, whose step is a script.
