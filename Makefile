@@ -12,9 +12,9 @@ DEV := $(CARGO_TARGET_DIR)/debug/evenkeel-dev
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: ## Start everything and leave it running; settings such as EVENKEEL_COOLDOWN=15s go to the services
+up: ## Start everything and leave it running; EVENKEEL_COOLDOWN=15s and other settings go to the services, TEKTON=1 adds Tekton
 	@$(BUILD)
-	@$(DEV) up
+	@$(DEV) up $(if $(TEKTON),--tekton)
 
 down: ## End everything and remove all it left, also after a crash
 	@test -x $(DEV) || cargo build --package evenkeel-test-kit --bin evenkeel-dev
@@ -28,9 +28,9 @@ restart: ## Start one service again, as it is built now: make restart SERVICE=co
 status: ## Show what runs
 	@$(DEV) status
 
-demo: ## Show one story from executions to proofs, and check that all of it is true
+demo: ## Show one story from executions to proofs, and check that all of it is true; TEKTON=1 adds a pipeline
 	@$(BUILD)
-	@$(DEV) demo
+	@$(DEV) demo $(if $(TEKTON),--tekton)
 
 test: ## Run every test, on a real cluster that is ended afterwards
 	@$(BUILD)
@@ -55,8 +55,8 @@ lint: ## Check format, lints, contracts and, with cargo-deny, dependencies
 	cargo test --quiet --package evenkeel-test-contract --test contract protocol
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: dependencies were not checked"; fi
 
-cluster-up: ## Start a real Kubernetes on this machine and leave it running
-	@$(CLUSTER) up
+cluster-up: ## Start a real Kubernetes on this machine and leave it running; TEKTON=1 adds Tekton and a registry
+	@$(CLUSTER) up $(if $(TEKTON),--tekton)
 
 cluster-down: ## End that Kubernetes and remove all it left
 	@$(CLUSTER) down

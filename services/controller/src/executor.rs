@@ -153,9 +153,13 @@ fn holder(status: &Status) -> String {
         .unwrap_or_else(|| "another run".to_owned())
 }
 
-/// Why there is no usable answer, in a word that stays the same while the cause does.
+/// Why there is no usable answer, in words that stay the same while the cause does.
 fn why(status: &Status) -> String {
-    rpc::reason(status).unwrap_or_else(|| format!("{:?}", rpc::class(status)).to_uppercase())
+    let reason = rpc::reason(status);
+    if reason.as_deref() == Some("RUN_UNREADABLE") {
+        return status.message().to_owned();
+    }
+    reason.unwrap_or_else(|| format!("{:?}", rpc::class(status)).to_uppercase())
 }
 
 #[cfg(test)]
@@ -221,5 +225,11 @@ mod tests {
             assert_eq!(answer(class, reason), StartAnswer::Unavailable(reason.to_owned()));
         }
         assert_eq!(refused(&Status::unavailable("gone")), StartAnswer::Unavailable("UNAVAILABLE".to_owned()));
+    }
+
+    #[test]
+    fn what_an_engine_lacks_is_told_in_the_words_of_the_executor() {
+        let told = answer(Class::Unavailable, "RUN_UNREADABLE");
+        assert!(matches!(told, StartAnswer::Unavailable(words) if words.starts_with("words that")));
     }
 }

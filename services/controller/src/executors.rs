@@ -125,13 +125,13 @@ impl Executors {
                 Reading::Absent | Reading::Unread => {}
             }
         }
-        if gone == Reading::Absent { self.gone(subject.engine).await } else { gone }
+        if gone == Reading::Absent { self.gone(subject.engine, &owner.uid).await } else { gone }
     }
 
-    /// That nobody has a run says something only as long as somebody has its engine: whoever gave
-    /// that up cannot see its runs any more, and they may be there.
-    async fn gone(&self, engine: Option<&str>) -> Reading<Facts> {
-        let Some(engine) = engine else { return Reading::Absent };
+    /// That nobody has a run says something only as long as somebody has its engine, unless the run was
+    /// seen to go: whoever gave the engine up cannot see its runs any more, and they may be there.
+    async fn gone(&self, engine: Option<&str>, uid: &str) -> Reading<Facts> {
+        let Some(engine) = engine.filter(|_| !self.runs.has_left(uid)) else { return Reading::Absent };
         self.ask_everybody().await;
         if let Route::At(_) = self.offers.lock().route(engine) {
             return Reading::Absent;

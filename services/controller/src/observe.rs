@@ -74,7 +74,7 @@ impl Pass<'_> {
         let (owner, engine) = (request::owner(&self.record), self.engine());
         let span = spans::unrecorded(self.carrier.as_ref());
         let run = context.executors.run(self.subject(engine.as_deref()), &owner).instrument(span).await;
-        if run == Reading::Absent {
+        if run == Reading::Absent && !context.runs.has_left(uid) {
             context.runs.forget(uid);
         }
         self.run = run;

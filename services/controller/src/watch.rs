@@ -80,6 +80,8 @@ impl Wake {
 #[derive(Default)]
 pub(crate) struct Runs {
     known: Mutex<HashMap<String, Known>>,
+    /// Owners whose run was said to be gone.
+    gone: Mutex<HashSet<String>>,
 }
 
 struct Known {
@@ -98,6 +100,7 @@ impl Runs {
             .is_some_and(|known| known.facts.state.is_finished() && !facts.state.is_finished());
         if !is_older {
             let fresh = Known { from, facts: facts.clone(), heard: Instant::now() };
+            self.gone.lock().remove(&facts.owner.uid);
             known.insert(facts.owner.uid.clone(), fresh);
         }
     }
@@ -109,9 +112,21 @@ impl Runs {
         (run.facts.state.is_finished() || run.heard.elapsed() < age).then(|| run.facts.clone())
     }
 
-    /// Forgets a run; gives what was known of it.
-    pub(crate) fn forget(&self, uid: &str) -> Option<Facts> {
-        self.known.lock().remove(uid).map(|known| known.facts)
+    /// Forgets a run.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.known.lock().remove(uid);
+        self.gone.lock().remove(uid);
+    }
+
+    /// Remembers that an executor saw a run go.
+    pub(crate) fn left(&self, uid: &str) {
+        self.known.lock().remove(uid);
+        self.gone.lock().insert(uid.to_owned());
+    }
+
+    /// Whether an executor saw a run go.
+    pub(crate) fn has_left(&self, uid: &str) -> bool {
+        self.gone.lock().contains(uid)
     }
 
     fn owners(&self, from: usize) -> Vec<Owner> {
@@ -215,10 +230,12 @@ impl Follower {
         let owner = execution.owner.clone().map(facts::owner).unwrap_or_default();
         let is_ours = self.index.knows(&owner.uid);
         if execution.state() == ExecutionState::Gone {
-            self.runs.forget(&owner.uid);
             self.index.next(&target).iter().for_each(|next| self.wake.object(next));
             if is_ours {
+                self.runs.left(&owner.uid);
                 self.wake_owner(&owner);
+            } else {
+                self.runs.forget(&owner.uid);
             }
             return;
         }
@@ -272,7 +289,20 @@ mod tests {
         runs.note(0, &facts(RunState::Running));
         assert!(runs.recent("u-1", Duration::from_secs(60)).is_some());
         assert!(runs.recent("u-1", Duration::ZERO).is_none());
-        assert!(runs.forget("u-1").is_some());
+        runs.forget("u-1");
         assert!(runs.recent("u-1", Duration::from_secs(60)).is_none());
+    }
+
+    #[test]
+    fn that_a_run_was_seen_to_go_holds_until_there_is_another_one() {
+        let runs = Runs::default();
+        runs.note(0, &facts(RunState::Running));
+        runs.left("u-1");
+        assert!(runs.recent("u-1", Duration::from_secs(60)).is_none() && runs.has_left("u-1"));
+        runs.note(0, &facts(RunState::Running));
+        assert!(!runs.has_left("u-1"));
+        runs.left("u-1");
+        runs.forget("u-1");
+        assert!(!runs.has_left("u-1"));
     }
 }

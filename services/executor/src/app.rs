@@ -13,14 +13,8 @@ use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    config::Config,
-    engine::{Engine, Engines},
-    job::JobEngine,
-    lease::Leases,
-    metrics::Metrics,
-    runs::Runs,
-    service::Service,
-    start::Starter,
+    config::Config, engine::Engines, job::JobEngine, lease::Leases, metrics::Metrics, runs::Runs,
+    service::Service, start::Starter, tekton::TektonEngine,
 };
 
 /// What has to hold before the service is ready.
@@ -49,10 +43,8 @@ impl App {
         let admin = TcpListener::bind(config.admin_listen)
             .await
             .with_context(|| format!("listen on {}", config.admin_listen))?;
-        let runs = Runs::new(uuid::Uuid::new_v4().to_string());
-        let job: Arc<dyn Engine> =
-            Arc::new(JobEngine::new(client.clone(), &config.namespace, config.hardening));
-        let engines = Engines::new(vec![job]);
+        let engines = engines(config, &client);
+        let runs = Runs::new(uuid::Uuid::new_v4().to_string(), engines.iter().map(|engine| engine.name()));
         let mut registry = Registry::default();
         let service = Service {
             starter: Starter {
@@ -112,6 +104,12 @@ impl App {
         tasks.shutdown().await;
         served
     }
+}
+
+fn engines(config: &Config, client: &Client) -> Engines {
+    let job = JobEngine::new(client.clone(), &config.namespace, config.hardening);
+    let tekton = TektonEngine::new(client.clone(), &config.namespace, config.tekton_run_as_non_root);
+    Engines::new(vec![Arc::new(job), Arc::new(tekton)])
 }
 
 /// Binds and serves until shutdown.

@@ -41,6 +41,8 @@ pub(crate) struct Attempt {
     pub(crate) workflow_id: String,
     /// What the engine runs, pinned by digest when one was given.
     pub(crate) bundle: String,
+    /// Name of the pipeline in the bundle, if it is not the usual one.
+    pub(crate) pipeline: Option<String>,
     pub(crate) parameters: BTreeMap<String, String>,
     /// Empty for the namespace's default account.
     pub(crate) service_account: String,

@@ -36,6 +36,15 @@ pub struct Config {
     /// How pods of the job engine are hardened.
     #[command(flatten)]
     pub hardening: Hardening,
+    /// Have the pods of pipelines refuse images that run as root. Turn it off only for images that
+    /// cannot do otherwise. Their default seccomp profile is always on.
+    #[arg(
+        long,
+        env = "EVENKEEL_TEKTON_RUN_AS_NON_ROOT",
+        default_value_t = true,
+        action = clap::ArgAction::Set
+    )]
+    pub tekton_run_as_non_root: bool,
     /// Who this process is and whom it trusts.
     #[command(flatten)]
     pub security: Security,

@@ -72,10 +72,18 @@ pub(crate) trait Engine: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// What it can do.
     fn capabilities(&self) -> &'static [EngineCapability];
+    /// Why it cannot run workflows now, as last seen; none when it can.
+    fn unavailable(&self) -> Option<String> {
+        None
+    }
     /// Checks, without effect, that what the run needs is there.
     async fn check(&self, attempt: &Attempt) -> Result<()>;
     /// Looks for a run under this name, uncached.
     async fn look(&self, run: &str) -> Result<Option<Found>>;
+    /// All that is known of a run that was found, also what its object alone does not tell.
+    async fn tell(&self, found: Found) -> Execution {
+        found.facts
+    }
     /// Creates the run inert, with the owner and the token on it.
     async fn create(&self, attempt: &Attempt, token: i64) -> Result<Created>;
     /// Makes this very object live and gives it as it is then. None when it is gone, going, or another
@@ -120,14 +128,33 @@ impl Engines {
             .as_ref()
     }
 
+    /// All that is known of a run that was found.
+    pub(crate) async fn tell(&self, found: Found) -> Execution {
+        match self.named(&found.facts.engine) {
+            Ok((_, engine)) => engine.tell(found).await,
+            Err(_) => found.facts,
+        }
+    }
+
     /// Number and engine of a name.
     pub(crate) fn named(&self, name: &str) -> Result<(u8, &dyn Engine)> {
         let found =
             (0..self.count()).map(|index| (index, self.at(index))).find(|(_, one)| one.name() == name);
         found.ok_or_else(|| {
-            let available: Vec<&str> = self.iter().map(|engine| engine.name()).collect();
+            let usable = self.iter().filter(|engine| engine.unavailable().is_none());
+            let available: Vec<&str> = usable.map(|engine| engine.name()).collect();
             Error::UnknownEngine { engine: name.to_owned(), available: available.join(", ") }
         })
+    }
+
+    /// Looks in every engine for the run of this attempt on a target.
+    pub(crate) async fn owned(&self, run: &str, uid: &str) -> Result<Option<(u8, Found)>> {
+        for index in 0..self.count() {
+            if let Some(found) = self.at(index).look(run).await?.filter(|found| found.owner.uid == uid) {
+                return Ok(Some((index, found)));
+            }
+        }
+        Ok(None)
     }
 
     /// Looks in every engine for the run on a target.

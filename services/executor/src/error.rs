@@ -30,6 +30,14 @@ pub enum Error {
         /// What there is.
         available: String,
     },
+    /// The engine exists, but what it needs in the cluster does not.
+    #[error("engine '{engine}' cannot run workflows here: {why}")]
+    EngineUnavailable {
+        /// What was asked for.
+        engine: &'static str,
+        /// What is missing, and what to do.
+        why: String,
+    },
     /// Another attempt holds the target.
     #[error("target is held by {}, whose run is {run}; it is free again once that is released", .holder.path())]
     Busy {
@@ -70,6 +78,9 @@ pub enum Error {
     /// The API server cannot be used now. Whatever was begun is carried on by the next request.
     #[error("the Kubernetes API cannot be used now: {0}")]
     Unavailable(String),
+    /// A run may go on, but what its engine needs in the cluster is not as it was.
+    #[error("{0}")]
+    RunUnreadable(String),
     /// There is no place for locks and runs.
     #[error("the execution namespace {0:?} does not exist; create it, or name another one to the executor")]
     NamespaceMissing(String),
@@ -116,7 +127,9 @@ pub enum Refusal {
 impl Coded for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Invalid { .. } | Self::UnknownEngine { .. } => Class::Invalid,
+            Self::Invalid { .. } | Self::UnknownEngine { .. } | Self::EngineUnavailable { .. } => {
+                Class::Invalid
+            }
             Self::Busy { .. }
             | Self::Vanished
             | Self::DependencyMissing(_)
@@ -124,7 +137,7 @@ impl Coded for Error {
             | Self::NamespaceMissing(_) => Class::Precondition,
             Self::TokenMoved { .. } | Self::Unsettled(_) | Self::Lagged => Class::Conflict,
             Self::NotFound => Class::NotFound,
-            Self::Unavailable(_) => Class::Unavailable,
+            Self::Unavailable(_) | Self::RunUnreadable(_) => Class::Unavailable,
             Self::ExecutorForbidden(_) => Class::Denied,
         }
     }
@@ -132,7 +145,7 @@ impl Coded for Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::Invalid { reason, .. } => reason,
-            Self::UnknownEngine { .. } => "UNKNOWN_ENGINE",
+            Self::UnknownEngine { .. } | Self::EngineUnavailable { .. } => "UNKNOWN_ENGINE",
             Self::Busy { .. } => "TARGET_BUSY",
             Self::TokenMoved { .. } => "TOKEN_MOVED",
             Self::Vanished => "RUN_VANISHED",
@@ -143,6 +156,7 @@ impl Coded for Error {
             Self::Refused { kind: Refusal::Rejected, .. } => "REJECTED",
             Self::Unsettled(_) => "UNSETTLED",
             Self::Unavailable(_) => "KUBERNETES_UNAVAILABLE",
+            Self::RunUnreadable(_) => "RUN_UNREADABLE",
             Self::NamespaceMissing(_) => "EXECUTION_NAMESPACE_MISSING",
             Self::ExecutorForbidden(_) => "EXECUTOR_FORBIDDEN",
             Self::Lagged => "STREAM_LAGGED",
@@ -155,6 +169,7 @@ impl Coded for Error {
             Self::UnknownEngine { engine, available } => {
                 HashMap::from([("engine".into(), engine.clone()), ("available".into(), available.clone())])
             }
+            Self::EngineUnavailable { engine, .. } => one("engine", engine),
             Self::Busy { holder: OwnerName(owner), run } => HashMap::from([
                 ("holder_namespace".into(), owner.namespace.clone()),
                 ("holder_name".into(), owner.name.clone()),
@@ -168,7 +183,9 @@ impl Coded for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable(_) | Self::Unsettled(_) => Some(Duration::from_secs(1)),
+            Self::Unavailable(_) | Self::RunUnreadable(_) | Self::Unsettled(_) => {
+                Some(Duration::from_secs(1))
+            }
             _ => None,
         }
     }
@@ -196,10 +213,37 @@ impl From<kube::Error> for Error {
 pub(crate) fn of_create(error: kube::Error) -> Error {
     let kube::Error::Api(status) = error else { return error.into() };
     let kind = match status.code {
+        // A quota that is new, of which nobody has counted yet what is used. That passes by itself.
+        403 if status.message.contains("status unknown for quota") => {
+            return Error::Unavailable(status.message.clone());
+        }
         403 if status.message.contains("exceeded quota") => Refusal::QuotaExceeded,
         403 => Refusal::Forbidden,
         400 | 404 | 413 | 422 => Refusal::Rejected,
         _ => return kube::Error::Api(status).into(),
     };
     Error::Refused { kind, message: status.message.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_quota_that_nobody_has_counted_yet_refuses_nothing_for_good() {
+        let answer = |code, message: &str| {
+            let words = format!("pipelineruns.tekton.dev \"wfe-1\" is forbidden: {message}");
+            of_create(kube::Error::Api(Status::failure(&words, "Forbidden").with_code(code).boxed()))
+        };
+        let counted =
+            answer(403, "exceeded quota: small, requested: count/jobs.batch=1, used: 0, limited: 0");
+        assert_eq!((counted.class(), counted.reason()), (Class::Precondition, "QUOTA_EXCEEDED"));
+        let uncounted = answer(403, "status unknown for quota: small, resources: count/jobs.batch");
+        assert_eq!((uncounted.class(), uncounted.reason()), (Class::Unavailable, "KUBERNETES_UNAVAILABLE"));
+        assert!(uncounted.retry_after().is_some() && uncounted.to_string().contains("small"), "{uncounted}");
+        assert_eq!(answer(403, "violates a policy").reason(), "FORBIDDEN");
+        assert_eq!(answer(422, "is invalid").reason(), "REJECTED");
+    }
 }

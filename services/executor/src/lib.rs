@@ -11,12 +11,17 @@ mod engine;
 mod error;
 mod job;
 mod lease;
+mod marks;
 mod metrics;
+mod needs;
+mod object;
 mod parse;
 mod release;
 mod runs;
 mod service;
 mod start;
+mod tekton;
+mod watch;
 
 pub use app::{App, run};
 pub use config::Config;

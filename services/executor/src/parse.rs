@@ -57,6 +57,7 @@ pub(crate) fn reason(text: String) -> Result<String> {
 pub(crate) fn attempt(spec: Option<proto::ExecutionSpec>, default_timeout: Duration) -> Result<Attempt> {
     let spec = spec.ok_or_else(|| invalid("MISSING_SPEC", "spec", "is required"))?;
     engine_config(&spec.engine, spec.engine_config.as_ref())?;
+    let pipeline = pipeline(spec.engine_config)?;
     let proto::Dependencies { secrets, config_maps } = spec.dependencies.unwrap_or_default();
     Ok(Attempt {
         owner: owner(spec.owner)?,
@@ -64,6 +65,7 @@ pub(crate) fn attempt(spec: Option<proto::ExecutionSpec>, default_timeout: Durat
         engine: spec.engine,
         workflow_id: spec.workflow_id,
         bundle: bundle(&spec.bundle, &spec.bundle_digest)?,
+        pipeline,
         parameters: parameters(spec.parameters)?,
         service_account: service_account(spec.service_account_name)?,
         secrets: object_names(secrets, "dependencies.secrets")?,
@@ -88,6 +90,17 @@ fn engine_config(engine: &str, config: Option<&proto::execution_spec::EngineConf
     let message =
         format!("'{meant_for}' was given for the engine '{engine}'; leave it out or name its engine");
     Err(invalid("INVALID_ENGINE_CONFIG", "engine_config", message))
+}
+
+/// The pipeline that is named, if one is.
+fn pipeline(config: Option<proto::execution_spec::EngineConfig>) -> Result<Option<String>> {
+    let Some(proto::execution_spec::EngineConfig::Tekton(proto::TektonConfig { pipeline })) = config else {
+        return Ok(None);
+    };
+    if !pipeline.is_empty() && !target::is_dns_subdomain(&pipeline) {
+        return Err(invalid("INVALID_ENGINE_CONFIG", "tekton.pipeline", "must be the name of a pipeline"));
+    }
+    Ok(Some(pipeline).filter(|name| !name.is_empty()))
 }
 
 /// The bundle, pinned by its digest when one is given.

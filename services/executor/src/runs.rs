@@ -1,7 +1,7 @@
 //! The facts of all runs as last seen, and the stream of their changes.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -28,12 +28,14 @@ struct Inner {
     instance: String,
     state: RwLock<State>,
     newest: watch::Sender<u64>,
-    synced: watch::Sender<bool>,
+    /// Engines of which not everything that existed has been seen yet.
+    unseen: watch::Sender<BTreeSet<&'static str>>,
 }
 
 #[derive(Default)]
 struct State {
-    runs: HashMap<String, Execution>,
+    /// By name. Runs of two engines may share one for a moment, while one replaces the other.
+    runs: HashMap<String, Vec<Execution>>,
     /// The last changes, oldest first; the last one has the number `newest`.
     changes: VecDeque<Execution>,
     newest: u64,
@@ -50,35 +52,37 @@ impl std::fmt::Debug for Runs {
 }
 
 impl Runs {
-    pub(crate) fn new(instance: String) -> Self {
+    /// Facts of the runs of these engines.
+    pub(crate) fn new(instance: String, engines: impl IntoIterator<Item = &'static str>) -> Self {
         let inner = Inner {
             instance,
             state: RwLock::default(),
             newest: watch::Sender::new(0),
-            synced: watch::Sender::new(false),
+            unseen: watch::Sender::new(engines.into_iter().collect()),
         };
         Self { inner: Arc::new(inner) }
     }
 
     /// Whether everything that existed has been seen once.
     pub(crate) fn is_synced(&self) -> bool {
-        *self.inner.synced.borrow()
+        self.inner.unseen.borrow().is_empty()
     }
 
-    /// Says that everything that existed has been seen.
-    pub(crate) fn set_synced(&self) {
-        self.inner.synced.send_replace(true);
+    /// Says that everything that existed of an engine has been seen, or that there can be nothing.
+    pub(crate) fn set_synced(&self, engine: &str) {
+        self.inner.unseen.send_if_modified(|unseen| unseen.remove(engine));
     }
 
     /// Waits until everything that existed has been seen once.
     pub(crate) async fn synced(&self) {
         // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = self.inner.synced.subscribe().wait_for(|synced| *synced).await;
+        let _ = self.inner.unseen.subscribe().wait_for(BTreeSet::is_empty).await;
     }
 
-    /// The facts of the run of this name.
+    /// The facts of the run of this name; of two, those of the newer.
     pub(crate) fn get(&self, run: &str) -> Option<Execution> {
-        self.inner.state.read().runs.get(run).cloned()
+        let state = self.inner.state.read();
+        state.runs.get(run)?.iter().max_by_key(|facts| facts.token).cloned()
     }
 
     /// The same, once everything was seen: before that, a run may look as if it had no pods.
@@ -94,20 +98,26 @@ impl Runs {
     /// Publishes the facts of a run, if they are news.
     pub(crate) fn publish(&self, facts: Execution) {
         let mut state = self.inner.state.write();
-        if state.runs.get(&facts.run_name) == Some(&facts) {
-            return;
+        let runs = state.runs.entry(facts.run_name.clone()).or_default();
+        match runs.iter_mut().find(|known| known.engine == facts.engine) {
+            Some(known) if *known == facts => return,
+            Some(known) => known.clone_from(&facts),
+            None => runs.push(facts.clone()),
         }
-        state.runs.insert(facts.run_name.clone(), facts.clone());
         self.record(&mut state, facts);
     }
 
-    /// Publishes that a run is gone.
-    pub(crate) fn remove(&self, run: &str) {
+    /// Publishes that a run of this engine is gone.
+    pub(crate) fn remove(&self, engine: &str, run: &str) {
         let mut state = self.inner.state.write();
-        if let Some(mut facts) = state.runs.remove(run) {
-            facts.state = ExecutionState::Gone.into();
-            self.record(&mut state, facts);
+        let Some(runs) = state.runs.get_mut(run) else { return };
+        let Some(index) = runs.iter().position(|known| known.engine == engine) else { return };
+        let mut facts = runs.swap_remove(index);
+        if runs.is_empty() {
+            state.runs.remove(run);
         }
+        facts.state = ExecutionState::Gone.into();
+        self.record(&mut state, facts);
     }
 
     fn record(&self, state: &mut State, facts: Execution) {
@@ -121,13 +131,13 @@ impl Runs {
 
     /// Number of runs.
     pub(crate) fn count(&self) -> usize {
-        self.inner.state.read().runs.len()
+        self.inner.state.read().runs.values().map(Vec::len).sum()
     }
 
     /// Everything there is, and where to go on from.
     pub(crate) fn snapshot(&self) -> (Vec<Execution>, Cursor) {
         let state = self.inner.state.read();
-        (state.runs.values().cloned().collect(), Cursor(state.newest))
+        (state.runs.values().flatten().cloned().collect(), Cursor(state.newest))
     }
 
     /// Where a resume token points, if the changes since then are still there.
@@ -164,11 +174,16 @@ mod tests {
     use super::*;
 
     fn facts(run: &str, message: &str) -> Execution {
-        Execution { run_name: run.into(), message: message.into(), ..Execution::default() }
+        Execution {
+            run_name: run.into(),
+            engine: "job".into(),
+            message: message.into(),
+            ..Execution::default()
+        }
     }
 
     fn runs() -> Runs {
-        Runs::new("one".into())
+        Runs::new("one".into(), ["job", "tekton"])
     }
 
     #[test]
@@ -179,14 +194,29 @@ mod tests {
         runs.publish(facts("a", "1"));
         runs.publish(facts("a", "1"));
         runs.publish(facts("a", "2"));
-        runs.remove("a");
-        runs.remove("a");
+        runs.remove("job", "a");
+        runs.remove("job", "a");
         let (changes, end) = runs.since(start).unwrap();
         let messages: Vec<_> = changes.iter().map(|one| (one.message.as_str(), one.state())).collect();
         let unspecified = ExecutionState::Unspecified;
         assert_eq!(messages, [("1", unspecified), ("2", unspecified), ("2", ExecutionState::Gone)]);
         assert!(runs.since(end).unwrap().0.is_empty());
         assert_eq!(runs.count(), 0);
+    }
+
+    #[test]
+    fn the_end_of_a_run_says_nothing_about_the_run_of_another_engine_under_its_name() {
+        let runs = runs();
+        let old = Execution { engine: "tekton".into(), token: 1, ..facts("a", "old") };
+        runs.publish(old.clone());
+        runs.publish(Execution { token: 2, ..facts("a", "new") });
+        runs.publish(Execution { message: "late".into(), ..old });
+        assert_eq!((runs.get("a").unwrap().message.as_str(), runs.count()), ("new", 2));
+        let (_, here) = runs.snapshot();
+        runs.remove("tekton", "a");
+        assert_eq!((runs.get("a").unwrap().message.as_str(), runs.count()), ("new", 1));
+        let (changes, _) = runs.since(here).unwrap();
+        assert_eq!((changes.len(), changes[0].engine.as_str()), (1, "tekton"));
     }
 
     #[test]
@@ -227,7 +257,9 @@ mod tests {
         });
         tokio::task::yield_now().await;
         runs.publish(facts("a", "1"));
-        runs.set_synced();
+        runs.set_synced("job");
+        assert!(!runs.is_synced(), "the other engine may have something");
+        runs.set_synced("tekton");
         assert_eq!(asking.await.unwrap().unwrap().message, "1");
     }
 

@@ -11,6 +11,7 @@ use crate::{
     attempt::Owner,
     engine::{Found, Removal},
     error::{Error, Result},
+    marks::wire_time,
     metrics::Metrics,
     parse, release,
     runs::{Cursor, Runs},
@@ -39,8 +40,8 @@ impl Service {
     fn list_engines(&self) -> proto::ListEnginesResponse {
         let engines = self.starter.engines.iter().map(|engine| proto::Engine {
             name: engine.name().to_owned(),
-            available: true,
-            unavailable_reason: String::new(),
+            available: engine.unavailable().is_none(),
+            unavailable_reason: engine.unavailable().unwrap_or_default(),
             capabilities: engine.capabilities().iter().map(|&capability| capability.into()).collect(),
         });
         proto::ListEnginesResponse { engines: engines.collect() }
@@ -60,46 +61,57 @@ impl Service {
             released_uid: lock.and_then(|lock| lock.released.clone()).unwrap_or_default(),
             held_since: stored.since.map(wire_time),
             holder: stored.holder.map(Into::into),
-            execution: found.map(|(_, found)| self.best_facts(found)),
+            execution: match found {
+                Some((_, found)) => Some(self.best_facts(found).await),
+                None => None,
+            },
             run_name,
         })
     }
 
     /// What the watches know of this very run includes its pods, unless the object itself is newer.
-    fn best_facts(&self, found: Found) -> proto::Execution {
+    async fn best_facts(&self, found: Found) -> proto::Execution {
         let seen = self.runs.get(&found.facts.run_name).filter(|seen| seen.run_uid == found.uid);
-        seen.filter(|seen| seen.state == found.facts.state).unwrap_or(found.facts)
+        match seen.filter(|seen| seen.state == found.facts.state) {
+            Some(seen) => seen,
+            None => self.starter.engines.tell(found).await,
+        }
     }
 
     async fn start(&self, request: proto::StartExecutionRequest) -> Result<proto::StartExecutionResponse> {
         let attempt = parse::attempt(request.spec, self.default_timeout)?;
         let Started { run, adopted } = self.starter.start(&attempt, request.expected_token).await?;
-        Ok(proto::StartExecutionResponse { execution: Some(self.best_facts(run)), adopted })
+        Ok(proto::StartExecutionResponse { execution: Some(self.best_facts(run).await), adopted })
     }
 
-    /// From the watches if they have it; what they do not have may only be late, so it is looked for.
+    /// From the watches if they have it; what they do not have may only be late, so it is looked for. Of
+    /// a run that goes on they tell nothing new while its engine is not there, so that is looked for, too.
     async fn get(&self, owner: &Owner, target: &Target) -> Result<proto::Execution> {
         let run = target.run_name();
         let is_current = |facts: &proto::Execution| {
             let uid = facts.owner.as_ref().map(|owner| owner.uid.as_str());
             uid == Some(&owner.uid) && facts.state() != proto::ExecutionState::Inert
         };
-        if let Some(facts) = self.runs.current(&run).await.filter(is_current) {
+        let is_followed = |facts: &proto::Execution| {
+            let engine = self.starter.engines.named(&facts.engine);
+            is_over(facts) || engine.is_ok_and(|(_, engine)| engine.unavailable().is_none())
+        };
+        let facts = self.runs.current(&run).await.filter(is_current);
+        if let Some(facts) = facts.filter(is_followed) {
             return Ok(facts);
         }
-        self.owned(owner, &run).await?.map(|(_, found)| self.best_facts(found)).ok_or(Error::NotFound)
-    }
-
-    /// The run of this owner, uncached.
-    async fn owned(&self, owner: &Owner, run: &str) -> Result<Option<(u8, Found)>> {
-        let found = self.starter.engines.look(run).await?;
-        Ok(found.filter(|(_, found)| found.owner.uid == owner.uid))
+        let found = self.starter.engines.owned(&run, &owner.uid).await?;
+        match found {
+            Some((_, found)) => Ok(self.best_facts(found).await),
+            None => Err(Error::NotFound),
+        }
     }
 
     async fn cancel(&self, owner: &Owner, target: &Target, reason: &str) -> Result<Option<proto::Execution>> {
         let run = target.run_name();
-        let Some((engine, found)) = self.owned(owner, &run).await? else { return Ok(None) };
-        let engine = self.starter.engines.at(engine);
+        let engines = &self.starter.engines;
+        let Some((engine, found)) = engines.owned(&run, &owner.uid).await? else { return Ok(None) };
+        let engine = engines.at(engine);
         failpoint::hit("executor.cancel.before");
         match found.stage {
             Stage::Done => {}
@@ -110,7 +122,10 @@ impl Service {
             }
         }
         failpoint::hit("executor.cancel.after");
-        Ok(self.owned(owner, &run).await?.map(|(_, found)| self.best_facts(found)))
+        match engines.owned(&run, &owner.uid).await? {
+            Some((_, found)) => Ok(Some(self.best_facts(found).await)),
+            None => Ok(None),
+        }
     }
 
     async fn release(&self, owner: &Owner, target: &Target) -> Result<proto::ReleaseState> {
@@ -175,7 +190,11 @@ impl Service {
 /// Whether this is a run of that owner, and it will not run any more.
 fn is_finished(run: &proto::Execution, owner: &Owner) -> bool {
     let is_theirs = run.owner.as_ref().is_some_and(|of| of.uid == owner.uid);
-    is_theirs && matches!(run.state(), proto::ExecutionState::Succeeded | proto::ExecutionState::Failed)
+    is_theirs && is_over(run)
+}
+
+fn is_over(run: &proto::Execution) -> bool {
+    matches!(run.state(), proto::ExecutionState::Succeeded | proto::ExecutionState::Failed)
 }
 
 type WatchItem = std::result::Result<proto::WatchExecutionsResponse, Status>;
@@ -218,10 +237,6 @@ fn item(
     cursor: Cursor,
 ) -> proto::WatchExecutionsResponse {
     proto::WatchExecutionsResponse { event: Some(event), resume_token: runs.token(cursor) }
-}
-
-fn wire_time(time: jiff::Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }
 
 fn outcome<T>(result: &Result<T>) -> &'static str {
@@ -314,3 +329,7 @@ impl ExecutionService for Service {
         reply(self.explain(request.into_inner().spec).await)
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

@@ -56,7 +56,7 @@ impl Carrier {
         self.traceparent.split('-').nth(2).filter(|id| id.len() == 16).unwrap_or("")
     }
 
-    fn context(&self) -> Context {
+    pub(crate) fn context(&self) -> Context {
         let fields: HashMap<String, String> = [
             ("traceparent".to_owned(), self.traceparent.clone()),
             ("tracestate".to_owned(), self.tracestate.clone()),

@@ -1,13 +1,10 @@
 //! A running cluster, as its users see it.
 
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
     thread,
-    time::Duration,
 };
 
 use rustix::process::Signal;
@@ -16,146 +13,31 @@ use sha2::{Digest, Sha256};
 use crate::{
     certificates::Authority,
     containerd, control_plane,
-    control_plane::Plan,
     error::{Doing, Error, Result},
     host,
     instance::{Component, Instance, Kind, Record},
-    kubeconfig, node, packages,
+    kubeconfig,
+    options::Options,
     ports::{Number, Port},
     process,
-    progress::Progress,
     teardown::Logs,
-    tier::{self, Tier},
+    tier::Tier,
     tools::{self, Tool},
 };
-
-/// What to start.
-#[derive(Clone, Debug)]
-pub struct Options {
-    tier: Tier,
-    name: Option<String>,
-    keep: bool,
-    progress: bool,
-    extra: BTreeMap<Component, Vec<String>>,
-}
-
-impl Options {
-    /// How much of a cluster; a control plane unless told.
-    #[must_use]
-    pub fn tier(mut self, tier: Tier) -> Self {
-        self.tier = tier;
-        self
-    }
-
-    /// Its name; one of its own unless told.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Leave it running when this process ends.
-    #[must_use]
-    pub fn keep(mut self, keep: bool) -> Self {
-        self.keep = keep;
-        self
-    }
-
-    /// Tell the steps on standard error.
-    #[must_use]
-    pub fn progress(mut self, progress: bool) -> Self {
-        self.progress = progress;
-        self
-    }
-
-    /// Adds an argument to a component's command line, such as `--watch-cache=false`.
-    #[must_use]
-    pub fn argument(mut self, component: Component, argument: impl Into<String>) -> Self {
-        self.extra.entry(component).or_default().push(argument.into());
-        self
-    }
-
-    /// Starts it and waits until it can be used.
-    pub fn start(self) -> Result<Cluster> {
-        let instance = self.instance()?;
-        self.build()?;
-        let _lock = instance.lock()?;
-        self.start_locked(instance)
-    }
-
-    fn instance(&self) -> Result<Instance> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let own = || format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Instance::named(&self.name.clone().unwrap_or_else(own))
-    }
-
-    /// Gets all programs before any lock is taken: building them may take minutes.
-    fn build(&self) -> Result<tools::Toolbox> {
-        let mut needed = control_plane::TOOLS.to_vec();
-        if self.tier == Tier::Node {
-            if let Some(why) = tier::node_hindrance() {
-                return Err(Error::NoNode(why));
-            }
-            packages::ensure()?;
-            needed.extend([Tool::Kubelet, Tool::Demo]);
-        }
-        tools::ensure(&needed)
-    }
-
-    fn start_locked(self, instance: Instance) -> Result<Cluster> {
-        let tools = self.build()?;
-        let (kind, expected) = match self.tier {
-            Tier::ControlPlane => (Kind::ControlPlane, 4),
-            Tier::Node => (Kind::Node, 8),
-        };
-        let progress = Progress::new(self.progress, Duration::from_secs(expected));
-        let (number, guard) = instance.create(kind, self.keep)?;
-        let (tier, extra) = (self.tier, &self.extra);
-        let plan = Plan { instance: &instance, number, tier, tools: &tools, extra, progress: &progress };
-        if let Err(error) = bring_up(&plan) {
-            // What went wrong is said by `error`; its log stays.
-            let _ = instance.end(Logs::Keep);
-            return Err(error);
-        }
-        drop(guard);
-        instance.update(|record| record.ready = true)?;
-        Ok(Cluster { instance, number, tier, ends_on_drop: !self.keep })
-    }
-}
-
-fn bring_up(plan: &Plan) -> Result<()> {
-    if plan.tier == Tier::ControlPlane {
-        control_plane::prepare(plan)?;
-        control_plane::start(plan)?;
-        return control_plane::wait_controllers(plan);
-    }
-    node::prepare(plan)?;
-    control_plane::prepare(plan)?;
-    thread::scope(|scope| {
-        // The container runtime takes in its images while the API server starts.
-        let runtime = scope.spawn(|| containerd::start(plan));
-        let control_plane = control_plane::start(plan);
-        let runtime = runtime.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        control_plane.and(runtime)
-    })?;
-    node::start(plan)?;
-    control_plane::wait_controllers(plan)?;
-    node::wait_ready(plan)
-}
 
 /// A running cluster. Ends when dropped, unless it is kept or was attached to.
 #[derive(Debug)]
 pub struct Cluster {
-    instance: Instance,
-    number: Number,
-    tier: Tier,
-    ends_on_drop: bool,
+    pub(crate) instance: Instance,
+    pub(crate) number: Number,
+    pub(crate) tier: Tier,
+    pub(crate) ends_on_drop: bool,
 }
 
 impl Cluster {
     /// Starts from a control plane that ends with the returned value.
     pub fn options() -> Options {
-        Options { tier: Tier::ControlPlane, name: None, keep: false, progress: false, extra: BTreeMap::new() }
+        Options::new()
     }
 
     /// The running cluster of this name. Dropping the result leaves it running.
@@ -171,7 +53,7 @@ impl Cluster {
         Self::options().name(name).tier(tier).keep(true).progress(true).find_or_start()
     }
 
-    fn of(instance: Instance, record: &Record) -> Result<Self> {
+    pub(crate) fn of(instance: Instance, record: &Record) -> Result<Self> {
         let tier = match record.kind {
             Kind::ControlPlane => Tier::ControlPlane,
             Kind::Node => Tier::Node,
@@ -327,31 +209,6 @@ impl Cluster {
     pub fn stop(mut self) -> Result<()> {
         self.ends_on_drop = false;
         crate::down(self.name()).map(drop)
-    }
-}
-
-impl Options {
-    /// The running instance of this name, or a new one. See [`Cluster::find_or_start`].
-    pub fn find_or_start(self) -> Result<Cluster> {
-        let instance = self.instance()?;
-        if instance.record().is_none_or(|record| !record.is_up()) {
-            self.build()?;
-        }
-        let _lock = instance.lock()?;
-        match instance.record() {
-            Some(record) if record.is_up() => {
-                let cluster = Cluster::of(instance, &record)?;
-                if cluster.tier < self.tier {
-                    return Err(Error::NeedsNode(cluster.name().into()));
-                }
-                if cluster.tier == Tier::Node {
-                    let tools = tools::ensure(&[Tool::Demo])?;
-                    containerd::take_images(&cluster.instance, tools.path(Tool::Demo)?)?;
-                }
-                Ok(cluster)
-            }
-            _ => self.start_locked(instance),
-        }
     }
 }
 

@@ -64,7 +64,8 @@ pub(crate) fn take_images(instance: &Instance, demo: &Path) -> Result<()> {
     fs::write(&taken, program).doing(|| format!("write {}", taken.display()))
 }
 
-fn image(name: &str, program: &Path, command: &str) -> Image {
+/// An image of the demo program.
+pub(crate) fn image(name: &str, program: &Path, command: &str) -> Image {
     Image::new(name).program("/demo", program).entrypoint(["/demo", command]).user("65532:65532")
 }
 

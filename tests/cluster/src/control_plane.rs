@@ -26,6 +26,9 @@ pub(crate) const TOOLS: [Tool; 4] =
 
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
+/// Nobody forwards the addresses of Services, so the API server calls webhooks in their pods.
+pub(crate) const WEBHOOKS_IN_PODS: &str = "--enable-aggregator-routing=true";
+
 /// What the parts of one cluster agree on.
 pub(crate) struct Plan<'a> {
     pub(crate) instance: &'a Instance,
@@ -187,10 +190,11 @@ fn apiserver(plan: &Plan) -> Vec<String> {
         "--allow-privileged=true".into(),
         "--profiling=false".into(),
     ];
-    if plan.tier == Tier::ControlPlane {
+    args.push(match plan.tier {
         // The reconciler of endpoints refuses a loopback address, and no pod would use it.
-        args.push("--endpoint-reconciler-type=none".into());
-    }
+        Tier::ControlPlane => "--endpoint-reconciler-type=none".into(),
+        Tier::Node => WEBHOOKS_IN_PODS.into(),
+    });
     args
 }
 

@@ -55,6 +55,30 @@ pub enum Error {
     #[error("cluster {0} has no node: start it with the node tier")]
     NeedsNode(String),
 
+    /// Tekton was asked for without a node.
+    #[error(
+        "Tekton runs in pods, so it needs the node tier{why}",
+        why = .0.as_ref().map(|why| format!(", which cannot run here: {why}")).unwrap_or_default()
+    )]
+    TektonNeedsNode(Option<String>),
+
+    /// The cluster was started by an earlier version of this crate.
+    #[error("cluster {0} was started by an earlier version, which had no Tekton: end it and start it again")]
+    TooOld(String),
+
+    /// Tekton was installed and does not work.
+    #[error("Tekton is not ready: {why}\n{pods}")]
+    Tekton {
+        /// What is missing.
+        why: String,
+        /// Its pods.
+        pods: String,
+    },
+
+    /// A workflow bundle cannot be made of these objects.
+    #[error("no workflow bundle can be made: {0}")]
+    Bundle(String),
+
     /// No instance of this name is running.
     #[error("no cluster named {0} is running")]
     NotRunning(String),

@@ -76,14 +76,18 @@ impl Image {
         self.entrypoint.last().map_or("image", String::as_str)
     }
 
+    /// Its layer and its configuration.
+    pub(crate) fn parts(&self) -> Result<(Vec<u8>, String)> {
+        let layer = self.layer().doing(|| format!("pack image {}", self.name))?;
+        let config = self.config(&digest(&layer)).to_string();
+        Ok((layer, config))
+    }
+
     /// Writes the archive. The same image gives the same bytes.
     pub fn write(&self, to: &Path) -> Result<()> {
-        let layer = self.layer().doing(|| format!("pack image {}", self.name))?;
-        let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
-        let layer_digest = digest(&layer);
-        let config = self.config(&layer_digest).to_string();
+        let (layer, config) = self.parts()?;
         let config_file = format!("{}.json", digest(config.as_bytes()));
-        let layer_file = format!("{layer_digest}.tar");
+        let layer_file = format!("{}.tar", digest(&layer));
         let manifest =
             json!([{ "Config": config_file, "RepoTags": [self.name], "Layers": [layer_file] }]).to_string();
         let parts = [
@@ -138,7 +142,11 @@ impl Image {
     }
 }
 
-fn append(
+fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+pub(crate) fn append(
     archive: &mut tar::Builder<impl Write>,
     path: &str,
     content: &[u8],

@@ -34,6 +34,7 @@ pub enum Component {
     Containerd,
     Kubelet,
     Jaeger,
+    Registry,
 }
 
 impl fmt::Display for Component {
@@ -46,6 +47,7 @@ impl fmt::Display for Component {
             Self::Containerd => "containerd",
             Self::Kubelet => "kubelet",
             Self::Jaeger => "jaeger",
+            Self::Registry => "registry",
         })
     }
 }
@@ -88,7 +90,9 @@ impl Record {
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        self.ready && self.processes.iter().all(|running| running.process.is_alive())
+        // Without its registry, a cluster is still a cluster.
+        let mut needed = self.processes.iter().filter(|running| running.component != Component::Registry);
+        self.ready && needed.all(|running| running.process.is_alive())
     }
 
     pub(crate) fn find(&self, component: Component) -> Option<&Running> {
@@ -115,6 +119,11 @@ impl Instance {
     /// Held by whoever starts or ends the instance.
     pub(crate) fn lock(&self) -> Result<File> {
         lock(&self.lock_file(), File::lock)
+    }
+
+    /// Held by whoever adds this part to the running instance.
+    pub(crate) fn lock_part(&self, part: &str) -> Result<File> {
+        lock(&self.file(&format!("{part}.lock")), File::lock)
     }
 
     /// Ends all of it. The caller holds the lock, which goes too.

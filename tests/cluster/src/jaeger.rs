@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -27,7 +28,9 @@ pub struct Jaeger {
 impl Jaeger {
     /// Starts one that ends with the returned value.
     pub fn start() -> Result<Self> {
-        let instance = Instance::named(&format!("jaeger-{}", std::process::id()))?;
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let instance = Instance::named(&format!("jaeger-{}-{number}", std::process::id()))?;
         tools::ensure(&[Tool::Jaeger])?;
         let _lock = instance.lock()?;
         Self::start_locked(instance, false)
@@ -61,6 +64,11 @@ impl Jaeger {
     /// Where spans go, over gRPC: a value for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn otlp_endpoint(&self) -> String {
         format!("http://{}", address(self.number, Port::JaegerOtlp))
+    }
+
+    /// Where spans go over HTTP, with `/v1/traces` behind it.
+    pub fn otlp_http_address(&self) -> SocketAddr {
+        address(self.number, Port::JaegerOtlpHttp)
     }
 
     /// The page for people; below it `/api/traces/<id>` for programs.

@@ -17,6 +17,7 @@
 //! and the record of its processes. A person's own kubeconfig is never touched. All calls block;
 //! use them before a runtime starts, or through `spawn_blocking`.
 
+mod bundle;
 mod certificates;
 mod cluster;
 mod containerd;
@@ -30,19 +31,26 @@ mod jaeger;
 mod kubeconfig;
 mod network;
 mod node;
+mod options;
 mod packages;
 mod paths;
 mod ports;
 pub mod process;
 mod progress;
 mod ready;
+mod registry;
 mod teardown;
+mod tekton;
 mod tier;
 pub mod tools;
 
-pub use cluster::{Cluster, Options};
+pub use bundle::Bundle;
+pub use cluster::Cluster;
 pub use containerd::{DEMO_IMAGE, PAUSE_IMAGE};
 pub use error::{Error, Result};
 pub use instance::{Component, Status, down, list};
 pub use jaeger::Jaeger;
+pub use options::Options;
+pub use registry::Registry;
+pub use tekton::{DEMO_STEP, SHELL_IMAGE, tekton_definitions};
 pub use tier::Tier;

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use evenkeel_cluster::{
-    Cluster, DEMO_IMAGE, Tier, down, list,
+    Cluster, DEMO_IMAGE, DEMO_STEP, Tier, down, list,
     tools::{self, Tool},
 };
 
@@ -32,6 +32,9 @@ enum Command {
         /// How much of a cluster: pods run only on a node, which needs root
         #[arg(long, value_enum, default_value_t = Choice::Auto)]
         tier: Choice,
+        /// Tekton and an image registry too, which need a node
+        #[arg(long)]
+        tekton: bool,
     },
     /// End a cluster and remove all it left, also after a crash
     Down {
@@ -51,7 +54,11 @@ enum Command {
         name: String,
     },
     /// Build all programs now, so that nothing needs to be built later
-    Tools,
+    Tools {
+        /// Tekton's too
+        #[arg(long)]
+        tekton: bool,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -63,19 +70,22 @@ enum Choice {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
-        Command::Up { name, tier } => up(&name, tier),
+        Command::Up { name, tier, tekton } => up(&name, tier, tekton),
         Command::Down { all: true, .. } => list()?.iter().try_for_each(|instance| take_down(&instance.name)),
         Command::Down { name, all: false } => take_down(&name),
         Command::Status => status(),
         Command::Env { name } => env(&name),
-        Command::Tools => build_all(),
+        Command::Tools { tekton } => build_all(tekton),
     }
 }
 
-fn up(name: &str, choice: Choice) -> Result<()> {
+fn up(name: &str, choice: Choice, tekton: bool) -> Result<()> {
     if let Ok(cluster) = Cluster::attach(name) {
         // What runs serves, unless a node is wanted and there is none.
-        if !(matches!(choice, Choice::Node) && cluster.tier() == Tier::ControlPlane) {
+        if !((tekton || matches!(choice, Choice::Node)) && cluster.tier() == Tier::ControlPlane) {
+            if tekton {
+                cluster.tekton()?;
+            }
             println!("cluster {name} is already running ({} tier)", cluster.tier());
             return how_to_use(&cluster);
         }
@@ -92,7 +102,8 @@ fn up(name: &str, choice: Choice) -> Result<()> {
     tools::ensure(&[Tool::Kubectl])?;
     println!("starting cluster {name} ({tier} tier)");
     let begun = Instant::now();
-    let cluster = Cluster::options().name(name).tier(tier).keep(true).progress(true).find_or_start()?;
+    let cluster =
+        Cluster::options().name(name).tier(tier).keep(true).progress(true).tekton(tekton).find_or_start()?;
     println!("cluster {name} is up after {:.1} s", begun.elapsed().as_secs_f32());
     how_to_use(&cluster)
 }
@@ -108,6 +119,12 @@ fn how_to_use(cluster: &Cluster) -> Result<()> {
     );
     if cluster.tier() == Tier::Node {
         println!("  demo image  {DEMO_IMAGE}");
+    }
+    if cluster.has_tekton() {
+        let registry = cluster.registry()?;
+        println!("  registry    {}", registry.address());
+        println!("  demo step   {}", registry.reference(DEMO_STEP));
+        println!("  demo bundle {}", registry.push_demo_bundle()?);
     }
     println!("  end it      make cluster-down (or evenkeel-cluster down --name {})", cluster.name());
     Ok(())
@@ -148,6 +165,11 @@ fn env(name: &str) -> Result<()> {
     if cluster.tier() == Tier::Node {
         println!("export EVENKEEL_DEMO_IMAGE={}", quoted(DEMO_IMAGE));
     }
+    if cluster.has_tekton() {
+        let registry = cluster.registry()?;
+        println!("export EVENKEEL_REGISTRY={}", quoted(&registry.address()));
+        println!("export EVENKEEL_DEMO_BUNDLE={}", quoted(&registry.push_demo_bundle()?));
+    }
     Ok(())
 }
 
@@ -156,9 +178,13 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-fn build_all() -> Result<()> {
-    let tools = tools::ensure(&Tool::ALL)?;
-    for tool in Tool::ALL {
+fn build_all(tekton: bool) -> Result<()> {
+    let mut all = Tool::ALL.to_vec();
+    if tekton {
+        all.extend(Tool::TEKTON);
+    }
+    let tools = tools::ensure(&all)?;
+    for tool in all {
         println!("{:<24} {}", tool.name(), tools.path(tool)?.display());
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::{
     error::{Doing, Result},
     host,
     instance::Instance,
-    ports::Number,
+    ports::{Number, Port},
 };
 
 /// Makes the host's bridge and the rules, and writes the configuration from which the network
@@ -26,8 +26,14 @@ link set {bridge} up
     // One table of its own, so that taking it away takes all rules away. Traffic between pods and
     // to the host keeps its source address.
     let (table, pods) = (number.label(), number.pods());
+    // The one Service that pods reach at its address is the API server.
+    let (service, port) = (number.first_service(), number.port(Port::ApiServer));
     let rules = format!(
         "table ip {table} {{
+  chain in {{
+    type nat hook prerouting priority dstnat;
+    ip saddr {pods} ip daddr {service} tcp dport 443 dnat to {address}:{port}
+  }}
   chain out {{
     type nat hook postrouting priority srcnat;
     ip saddr {pods} ip daddr != {{ 10.244.0.0/16, 10.250.0.0/16 }} masquerade

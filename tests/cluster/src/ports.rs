@@ -36,6 +36,7 @@ pub(crate) enum Port {
     JaegerAdmin,
     JaegerCollector,
     JaegerCollectorHttp,
+    Registry,
     /// Held while an instance starts, so that nobody else takes its number.
     Guard = 19,
 }

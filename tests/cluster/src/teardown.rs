@@ -31,7 +31,7 @@ pub(crate) enum Logs {
 }
 
 /// All programs that an instance starts, directly or not.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
@@ -41,6 +41,7 @@ const PROGRAMS: [&str; 9] = [
     "containerd-shim",
     "containerd-shim-runc-v2",
     "jaeger",
+    "registry",
 ];
 
 /// Ends everything and removes all traces. The caller holds the instance's lock.

@@ -10,12 +10,16 @@ use std::{
     sync::OnceLock,
 };
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Doing, Error, Result},
     paths, progress,
 };
+
+/// The module of Tekton's programs and manifests.
+const TEKTON: &str = "github.com/tektoncd/pipeline";
 
 /// A program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,11 +36,20 @@ pub enum Tool {
     Buf,
     /// The program of the demo and pause images.
     Demo,
+    /// Where images and workflow bundles are pushed to.
+    Registry,
+    TektonController,
+    TektonWebhook,
+    TektonResolvers,
+    TektonEntrypoint,
+    TektonNop,
+    TektonWorkingdirinit,
+    TektonSidecarlogresults,
 }
 
 impl Tool {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
+    /// All but Tekton's.
+    pub const ALL: [Self; 11] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -47,6 +60,18 @@ impl Tool {
         Self::Grpcurl,
         Self::Buf,
         Self::Demo,
+        Self::Registry,
+    ];
+
+    /// The programs of Tekton, each of which is the only one in an image.
+    pub const TEKTON: [Self; 7] = [
+        Self::TektonController,
+        Self::TektonWebhook,
+        Self::TektonResolvers,
+        Self::TektonEntrypoint,
+        Self::TektonNop,
+        Self::TektonWorkingdirinit,
+        Self::TektonSidecarlogresults,
     ];
 
     /// Name of the executable.
@@ -62,6 +87,14 @@ impl Tool {
             Self::Grpcurl => "grpcurl",
             Self::Buf => "buf",
             Self::Demo => "demo",
+            Self::Registry => "registry",
+            Self::TektonController => "controller",
+            Self::TektonWebhook => "webhook",
+            Self::TektonResolvers => "resolvers",
+            Self::TektonEntrypoint => "entrypoint",
+            Self::TektonNop => "nop",
+            Self::TektonWorkingdirinit => "workingdirinit",
+            Self::TektonSidecarlogresults => "sidecarlogresults",
         }
     }
 
@@ -72,25 +105,30 @@ impl Tool {
             Self::Grpcurl => ("grpcurl", "github.com/fullstorydev/grpcurl"),
             Self::Buf => ("buf", "github.com/bufbuild/buf"),
             Self::Demo => ("demo", ""),
-            Self::KubeApiserver
-            | Self::KubeControllerManager
-            | Self::KubeScheduler
-            | Self::Kubectl
-            | Self::Kubelet => ("kubernetes", "k8s.io/kubernetes"),
+            Self::Registry => ("registry", "github.com/google/go-containerregistry"),
+            tekton if Self::TEKTON.contains(&tekton) => ("tekton", TEKTON),
+            _ => ("kubernetes", "k8s.io/kubernetes"),
         };
         Module { folder, requirement }
     }
 
     /// How long it takes to build on two processors, after those listed before it in
-    /// [`ALL`](Self::ALL): they share most of their packages.
+    /// [`ALL`](Self::ALL) and [`TEKTON`](Self::TEKTON): they share most of their packages.
     fn first_build(self) -> &'static str {
         match self {
             Self::KubeApiserver | Self::Jaeger => "3 min",
+            Self::TektonController => "2 min",
             Self::Buf | Self::Etcd => "1 min",
             Self::KubeControllerManager => "40 s",
             Self::Grpcurl | Self::Kubelet => "30 s",
-            Self::KubeScheduler | Self::Kubectl => "15 s",
-            Self::Demo => "3 s",
+            Self::KubeScheduler
+            | Self::Kubectl
+            | Self::Registry
+            | Self::TektonWebhook
+            | Self::TektonResolvers
+            | Self::TektonEntrypoint
+            | Self::TektonSidecarlogresults => "15 s",
+            Self::Demo | Self::TektonNop | Self::TektonWorkingdirinit => "3 s",
         }
     }
 
@@ -100,7 +138,8 @@ impl Tool {
             Self::Jaeger => "github.com/jaegertracing/jaeger/cmd/all-in-one".into(),
             Self::Grpcurl => "github.com/fullstorydev/grpcurl/cmd/grpcurl".into(),
             Self::Buf => "github.com/bufbuild/buf/cmd/buf".into(),
-            Self::Demo => ".".into(),
+            Self::Demo | Self::Registry => ".".into(),
+            tekton if Self::TEKTON.contains(&tekton) => format!("{TEKTON}/cmd/{}", self.name()),
             _ => format!("k8s.io/kubernetes/cmd/{}", self.name()),
         }
     }
@@ -162,6 +201,22 @@ fn built(tool: Tool) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The pinned version of Tekton, and the directory of its manifests, which come with its source.
+pub(crate) fn tekton_manifests() -> Result<(String, PathBuf)> {
+    let module = Tool::TektonController.module();
+    let failed = |output: String| Error::Build { program: module.title(Tool::TektonController), output };
+    // It answers from the module cache, and fetches what is no longer there.
+    let output =
+        module.go().args(["mod", "download", "-json", TEKTON]).output().map_err(|_| Error::GoMissing)?;
+    let printed = || String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
+    let answer: Value = serde_json::from_slice(&output.stdout).map_err(|_| failed(printed()))?;
+    let dir = answer["Dir"].as_str().map(|dir| Path::new(dir).join("config"));
+    match (module.version(), dir) {
+        (Some(version), Some(dir)) => Ok((version, dir)),
+        _ => Err(failed(printed())),
+    }
+}
+
 /// A folder with a `go.mod` that pins programs.
 struct Module {
     folder: &'static str,
@@ -184,7 +239,7 @@ impl Module {
     fn title(&self, tool: Tool) -> String {
         let version = self.version().map(|version| format!(" {version}")).unwrap_or_default();
         match self.folder {
-            "kubernetes" => format!("kubernetes{version} {}", tool.name()),
+            "kubernetes" | "tekton" => format!("{}{version} {}", self.folder, tool.name()),
             _ => format!("{}{version}", tool.name()),
         }
     }
@@ -276,7 +331,8 @@ mod tests {
 
     #[test]
     fn every_module_pins_its_version() {
-        for tool in Tool::ALL.into_iter().filter(|tool| *tool != Tool::Demo) {
+        let own = [Tool::Demo];
+        for tool in Tool::ALL.into_iter().chain(Tool::TEKTON).filter(|tool| !own.contains(tool)) {
             assert!(tool.module().version().is_some(), "{} has no version", tool.name());
         }
     }

@@ -13,12 +13,18 @@ mod dependencies;
 mod names;
 #[path = "e2e/outcomes.rs"]
 mod outcomes;
+#[path = "e2e/pipelines.rs"]
+mod pipelines;
 #[path = "e2e/quota.rs"]
 mod quota;
 #[path = "e2e/races.rs"]
 mod races;
 #[path = "e2e/support.rs"]
 mod support;
+#[path = "e2e/tekton.rs"]
+mod tekton;
+#[path = "e2e/tekton_failures.rs"]
+mod tekton_failures;
 #[path = "e2e/traces.rs"]
 mod traces;
 #[path = "e2e/unable.rs"]

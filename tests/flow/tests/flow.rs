@@ -42,6 +42,8 @@ mod spans;
 mod storm;
 #[path = "flow/support.rs"]
 mod support;
+#[path = "flow/tekton.rs"]
+mod tekton;
 #[path = "flow/third_party.rs"]
 mod third_party;
 #[path = "flow/workflows.rs"]

@@ -8,6 +8,7 @@ mod audit;
 mod demo;
 mod env_file;
 mod findings;
+mod pipeline;
 mod pod_logs;
 mod render;
 mod scene;
@@ -31,6 +32,9 @@ enum Command {
         /// Only the cluster that tests share.
         #[arg(long)]
         tests: bool,
+        /// Tekton and an image registry too, which needs root as pods do.
+        #[arg(long, conflicts_with = "tests")]
+        tekton: bool,
     },
     /// End everything, also what tests left behind, and remove all of it.
     Down {
@@ -46,7 +50,11 @@ enum Command {
     /// Show what runs. Fails unless all of it does.
     Status,
     /// Show one story from executions to proofs, and check that all of it is true.
-    Demo,
+    Demo {
+        /// With a pipeline on Tekton, which needs root as pods do.
+        #[arg(long)]
+        tekton: bool,
+    },
 }
 
 /// Runs the command of this process.
@@ -66,15 +74,15 @@ fn run(command: Command, begun: Instant) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            Command::Up { tests: true } => up::up_tests(&repository).await?,
-            Command::Up { tests: false } => {
-                let up = up::up(&repository).await?;
+            Command::Up { tests: true, .. } => up::up_tests(&repository).await?,
+            Command::Up { tests: false, tekton } => {
+                let up = up::up(&repository, tekton).await?;
                 print!("{}", render::welcome(&up, begun.elapsed()));
             }
             Command::Down { tests } => up::down(&repository, tests)?,
             Command::Restart { service } => up::restart(&repository, service).await?,
             Command::Status => return status::show(&repository).await,
-            Command::Demo => return Box::pin(demo::run(&repository, begun)).await,
+            Command::Demo { tekton } => return Box::pin(demo::run(&repository, tekton, begun)).await,
         }
         Ok(ExitCode::SUCCESS)
     })

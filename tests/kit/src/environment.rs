@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use evenkeel_api::{WorkflowExecution, WorkflowExecutionSpec, WorkflowRef};
-use evenkeel_cluster::{Tier, process::ProcessId};
+use evenkeel_cluster::{Cluster, Registry, Tier, process::ProcessId};
 use evenkeel_kit::{
     channel::{self, Connection},
     config::Security,
@@ -23,8 +23,9 @@ use evenkeel_proto::{
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
     Api, Client, Config, ResourceExt as _,
-    api::PostParams,
+    api::{ApiResource, DynamicObject, PostParams},
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
+    core::GroupVersionKind,
 };
 
 use crate::{
@@ -54,6 +55,8 @@ pub struct Environment {
     authority: Authority,
     services: Vec<ServiceProcess>,
     requests: Option<Requests>,
+    /// Beside the cluster, if Tekton was asked for.
+    registry: Option<Registry>,
     /// Between services and the API server.
     proxies: Vec<(Service, Proxy)>,
     /// Keeps others off the ports.
@@ -75,6 +78,7 @@ impl Environment {
         };
         let has_node = place.cluster.as_ref().is_none_or(|cluster| cluster.tier() == Tier::Node);
         ensure!(options.tier == Tier::ControlPlane || has_node, "this test needs a cluster with a node");
+        let registry = if options.tekton { Some(tekton(place.cluster).await?) } else { None };
         let ports = ports::claim()?;
         let spaces = Spaces::named(&name);
         let record = Record {
@@ -94,6 +98,7 @@ impl Environment {
         fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
         record.write(&directory)?;
         let mut environment = Self::open(repository, directory, record, Some(ports.guard)).await?;
+        environment.registry = registry;
         environment.install().await?;
         for service in options.proxied {
             let kubeconfig = layout::kubeconfig(&environment.directory, service);
@@ -120,7 +125,7 @@ impl Environment {
             .into_iter()
             .map(|service| layout::process(&directory, &record, &authority, service))
             .collect::<anyhow::Result<_>>()?;
-        let proxies = Vec::new();
+        let (registry, proxies) = (None, Vec::new());
         Ok(Self {
             repository,
             directory,
@@ -129,6 +134,7 @@ impl Environment {
             authority,
             services,
             requests,
+            registry,
             proxies,
             _ports: ports,
         })
@@ -205,6 +211,19 @@ impl Environment {
     /// The Jobs that executions became.
     pub fn jobs(&self) -> Api<Job> {
         Api::namespaced(self.client(), self.execution_namespace())
+    }
+
+    /// The Tekton runs that executions became.
+    pub fn pipeline_runs(&self) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("tekton.dev", "v1", "PipelineRun");
+        let resource = ApiResource::from_gvk(&kind);
+        Api::namespaced_with(self.client(), self.execution_namespace(), &resource)
+    }
+
+    /// The registry from which Tekton takes bundles and pods take images. An error if Tekton was not
+    /// among the options. Its calls block, for milliseconds.
+    pub fn registry(&self) -> anyhow::Result<Registry> {
+        self.registry.context("this environment was started without Tekton")
     }
 
     /// `host:port` of the executor.
@@ -338,6 +357,13 @@ pub(crate) async fn place(
 ) -> anyhow::Result<Place> {
     let repository = repository.clone();
     tokio::task::spawn_blocking(move || Place::find_or_start(&repository, purpose, tier)).await?
+}
+
+/// Tekton and a registry in a cluster, which takes half a minute the first time.
+pub(crate) async fn tekton(cluster: Option<Cluster>) -> anyhow::Result<Registry> {
+    let cluster = cluster.context("Tekton is only put into clusters that this program starts")?;
+    let install = move || cluster.tekton().and_then(|()| cluster.registry());
+    Ok(tokio::task::spawn_blocking(install).await??)
 }
 
 /// A client with the identity of a kubeconfig.

@@ -12,6 +12,7 @@ pub struct Options {
     pub(crate) settings: Variables,
     pub(crate) services: Vec<Service>,
     pub(crate) tier: Tier,
+    pub(crate) tekton: bool,
     pub(crate) traces: Option<String>,
     pub(crate) kubeconfig: Option<PathBuf>,
     pub(crate) requests: Option<PathBuf>,
@@ -25,6 +26,7 @@ impl Default for Options {
             settings: Variables::new(),
             services: Service::ALL.to_vec(),
             tier: Tier::best().0,
+            tekton: false,
             traces: None,
             kubeconfig: None,
             requests: None,
@@ -52,6 +54,15 @@ impl Options {
     #[must_use]
     pub fn tier(mut self, tier: Tier) -> Self {
         self.tier = tier;
+        self
+    }
+
+    /// Tekton and an image registry are needed, and with them a cluster with a node. See
+    /// [`Environment::registry`](crate::Environment::registry).
+    #[must_use]
+    pub fn tekton(mut self) -> Self {
+        self.tier = Tier::Node;
+        self.tekton = true;
         self
     }
 

@@ -33,11 +33,12 @@ const fn maybe(reason: Reason) -> Cause {
 /// The meaning of the cause seen on a task; none when it has none that is known.
 pub(super) fn of(task: &FailedTask) -> Option<Cause> {
     Some(match task.cause.as_str() {
-        "OOMKilled" => maybe(Reason::OomKilled),
-        "DeadlineExceeded" | "TaskRunTimeout" => maybe(Reason::DeadlineExceeded),
+        "OOMKilled" | "StepOOM" | "SidecarOOM" | "InitContainerOOM" => maybe(Reason::OomKilled),
+        "DeadlineExceeded" | "TaskRunTimeout" | "TimeoutExceeded" => maybe(Reason::DeadlineExceeded),
         "Error" | "TaskFailed" | "Cancelled" => maybe(Reason::TaskFailed),
         // Its place was taken from it, perhaps in the middle of its work.
         "Evicted"
+        | "PodEvicted"
         | "Preempting"
         | "PreemptionByScheduler"
         | "EvictionByEvictionAPI"
@@ -64,11 +65,17 @@ pub(super) fn of(task: &FailedTask) -> Option<Cause> {
         | "FailedMount"
         | "FailedAttachVolume"
         | "ServiceAccountNotFound"
-        | "DependencyMissing" => never(Reason::ConfigurationError),
+        | "DependencyMissing"
+        | "TaskRunResolutionFailed"
+        | "TaskRunValidationFailed"
+        | "TaskValidationFailed"
+        | "InvalidParamValue"
+        | "ResourceVerificationFailed" => never(Reason::ConfigurationError),
         // The node refused the pod.
         "QuotaExceeded" | "UnexpectedAdmissionError" | "NodeAffinity" => never(Reason::ResourceExhausted),
         refused if refused.starts_with("OutOf") => never(Reason::ResourceExhausted),
-        "Forbidden" => never(Reason::Forbidden),
+        "Forbidden" | "PodAdmissionFailed" => never(Reason::Forbidden),
+        "PodCreationFailed" => of_pod_creation(&task.message),
         "FailedCreate" => of_failed_create(&task.message),
         // A full cluster may get room again.
         "Unschedulable" => Cause { reason: Some(Reason::ResourceExhausted), began: Began::NotYet },
@@ -87,5 +94,17 @@ fn of_failed_create(message: &str) -> Cause {
         never(Reason::Forbidden)
     } else {
         Cause { reason: Some(Reason::Unknown), began: Began::NotYet }
+    }
+}
+
+/// Tekton does the same, ends the task, and supposes that its specification is invalid.
+fn of_pod_creation(message: &str) -> Cause {
+    if has(message, "quota") {
+        never(Reason::ResourceExhausted)
+    } else if has(message, "forbidden") && !has(message, "serviceaccount") && !has(message, "service account")
+    {
+        never(Reason::Forbidden)
+    } else {
+        never(Reason::ConfigurationError)
     }
 }

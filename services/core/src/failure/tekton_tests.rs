@@ -121,3 +121,44 @@ fn the_first_step_that_exited_badly_gives_its_exit_code_and_cause() {
     task.steps[2].reason = "OOMKilled".to_owned();
     assert_eq!(failed_task(&[task]).unwrap().cause, "OOMKilled");
 }
+
+#[test]
+fn why_tekton_could_not_make_a_pod_is_read_word_by_word() {
+    let cause = |cause: &str, message: &str| {
+        let task = crate::facts::FailedTask {
+            cause: cause.to_owned(),
+            message: message.to_owned(),
+            ..crate::facts::FailedTask::default()
+        };
+        let words = "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0".to_owned();
+        classify(&Facts {
+            engine: ENGINE.to_owned(),
+            message: words,
+            failed_task: Some(task),
+            ..Facts::default()
+        })
+    };
+    let made = |why: &str| format!("failed to create task run pod \"x\": {why}. Maybe invalid TaskSpec");
+    for (why, expected) in [
+        ("pods \"x\" is forbidden: exceeded quota: none", Reason::ResourceExhausted),
+        ("pods \"x\" is forbidden: not allowed here", Reason::Forbidden),
+        ("pods \"x\" is forbidden: error looking up service account", Reason::ConfigurationError),
+        ("serviceaccounts \"x\" not found", Reason::ConfigurationError),
+        ("spec.containers[0]: Required value", Reason::ConfigurationError),
+    ] {
+        assert_eq!(cause("PodCreationFailed", &made(why)), expected, "{why}");
+    }
+    for (reason, expected) in [
+        ("PodAdmissionFailed", Reason::Forbidden),
+        ("StepOOM", Reason::OomKilled),
+        ("SidecarOOM", Reason::OomKilled),
+        ("TimeoutExceeded", Reason::DeadlineExceeded),
+        ("PodEvicted", Reason::ResourceExhausted),
+        ("InvalidParamValue", Reason::ConfigurationError),
+        ("TaskRunResolutionFailed", Reason::ConfigurationError),
+        ("TaskRunValidationFailed", Reason::ConfigurationError),
+        ("TaskRunCancelled", Reason::TaskFailed),
+    ] {
+        assert_eq!(cause(reason, ""), expected, "{reason}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     facts::Facts,
-    failure::{CANCELLED, Reason},
+    failure::{CANCELLED, Reason, tekton},
     record::{Failure, Spec},
 };
 
@@ -22,6 +22,11 @@ pub(super) fn next(spec: &Spec, failure: &Failure, run: Option<&Facts>) -> Strin
             let now = spec.timeout.as_deref().filter(|timeout| !timeout.is_empty());
             let now = now.map(|timeout| format!(" (now {timeout})")).unwrap_or_default();
             format!("raise the timeout in executionConfig{now}, or find out what it waited for.")
+        }
+        // The bundle was there, or its pipeline would not have begun.
+        Reason::ImagePullBackOff if run.is_some_and(|run| run.engine == tekton::ENGINE) => {
+            "check that the images of the pipeline's steps exist and that their registries and credentials are right."
+                .to_owned()
         }
         Reason::ImagePullBackOff => {
             let image = if spec.bundle.is_empty() { "of the workflow" } else { &spec.bundle };

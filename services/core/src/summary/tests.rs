@@ -153,6 +153,13 @@ fn it_recommends_what_a_person_can_do() {
 }
 
 #[test]
+fn an_image_of_a_pipeline_is_not_its_bundle() {
+    let run = Facts { engine: "tekton".to_owned(), ..run("Failed", "TaskRunImagePullFailed", &[]) };
+    let text = summarise(&spec(), Some(&failure(Reason::ImagePullBackOff)), Some(&run));
+    assert!(text.contains("images of the pipeline's steps") && !text.contains("registry.example"), "{text}");
+}
+
+#[test]
 fn without_details_it_says_so_and_does_not_guess() {
     let text = summarise(&Spec::default(), None, None);
     assert!(text.contains("Unknown") && text.contains("no details") && text.contains("logs"), "{text}");

@@ -4,7 +4,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt::Debug,
     pin::pin,
 };
 
@@ -18,20 +17,19 @@ use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{Event, Pod},
 };
-use kube::{
-    Api, Client, ResourceExt as _,
-    core::DeserializeGuard,
-    runtime::{WatchStreamExt as _, watcher},
-};
-use serde::de::DeserializeOwned;
+use kube::{Client, ResourceExt as _, runtime::watcher};
 
 use super::{
-    EXECUTION_LABEL,
+    ENGINE,
     mask::Mask,
     observe::{self, Memory},
     words::{self, Answer, Question},
 };
-use crate::runs::Runs;
+use crate::{
+    marks::EXECUTION_LABEL,
+    runs::Runs,
+    watch::{self, Objects, Update, changes},
+};
 
 const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
 /// Pods of a Job are named like it, a dash and five characters.
@@ -42,15 +40,6 @@ enum Change {
     Job(Update<Job>),
     Pod(Update<Pod>),
     Warning(Update<Event>),
-}
-
-/// A change of one kind of object. A watch that starts, or starts again, lists everything first; what
-/// is not in the list by its end is gone.
-enum Update<K> {
-    Listing,
-    Listed,
-    There { run: String, name: String, object: Box<K> },
-    Gone { run: String, name: String },
 }
 
 /// Publishes facts until shutdown. Watches are resumed for ever, also past 410 Gone.
@@ -64,6 +53,8 @@ pub(super) async fn follow(client: Client, namespace: &str, runs: Runs, shutdown
     let mut merged = pin!(merged.take_until(shutdown.cancelled_owned()));
     let mut seen = Seen::default();
     let mut questions = FuturesUnordered::new();
+    // Whether all there is was told once.
+    let mut told = false;
     loop {
         let touched = tokio::select! {
             change = merged.next() => match change {
@@ -72,9 +63,9 @@ pub(super) async fn follow(client: Client, namespace: &str, runs: Runs, shutdown
             },
             Some(answer) = questions.next() => seen.learn(answer),
         };
-        let touched = match (seen.is_synced(), runs.is_synced()) {
+        let touched = match (seen.is_synced(), told) {
             (false, _) => continue,
-            (true, false) => seen.all(),
+            (true, false) => seen.jobs.runs(),
             (true, true) => touched,
         };
         for run in touched {
@@ -82,60 +73,8 @@ pub(super) async fn follow(client: Client, namespace: &str, runs: Runs, shutdown
             let ask = |question| words::ask(client.clone(), namespace.to_owned(), question);
             questions.extend(question.map(ask));
         }
-        if !runs.is_synced() {
-            runs.set_synced();
-        }
-    }
-}
-
-fn changes<K>(
-    client: &Client,
-    namespace: &str,
-    config: watcher::Config,
-    run: impl Fn(&K) -> Option<String> + Send + 'static,
-) -> impl futures::Stream<Item = Update<K>> + Send + 'static
-where
-    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + 'static,
-{
-    let api: Api<DeserializeGuard<K>> = Api::namespaced(client.clone(), namespace);
-    watcher(api, config).default_backoff().filter_map(move |event| {
-        let update = match event {
-            Ok(watcher::Event::Init) => Some(Update::Listing),
-            Ok(watcher::Event::InitDone) => Some(Update::Listed),
-            Ok(watcher::Event::InitApply(guard) | watcher::Event::Apply(guard)) => there(guard, &run),
-            Ok(watcher::Event::Delete(guard)) => guard
-                .0
-                .ok()
-                .and_then(|object| Some(Update::Gone { run: run(&object)?, name: object.name_any() })),
-            Err(error) => {
-                tracing::warn!(kind = %K::kind(&()), "the watch was interrupted: {error}");
-                None
-            }
-        };
-        futures::future::ready(update)
-    })
-}
-
-/// One object that cannot be read never stops the stream.
-fn there<K: kube::Resource<DynamicType = ()>>(
-    guard: DeserializeGuard<K>,
-    run: &impl Fn(&K) -> Option<String>,
-) -> Option<Update<K>> {
-    match guard.0 {
-        Ok(object) => {
-            let name = object.name_any();
-            run(&object).map(|run| Update::There { run, name, object: Box::new(object) })
-        }
-        Err(invalid) => {
-            let name = invalid.metadata.name.unwrap_or_default();
-            tracing::warn!(kind = %K::kind(&()), name, "skipped an object that cannot be read: {}", invalid.error);
-            None
-        }
+        told = true;
+        runs.set_synced(ENGINE);
     }
 }
 
@@ -195,18 +134,12 @@ impl Remembered {
         }
         match &self.secrets {
             Secrets::Known(mask) => task.last_lines = words::tell(printed, mask.as_ref()),
-            Secrets::Unasked | Secrets::Asked => hold_back(facts),
+            Secrets::Unasked | Secrets::Asked if facts.state() == ExecutionState::Failed => {
+                watch::hold_back(facts);
+            }
+            Secrets::Unasked | Secrets::Asked => {}
         }
         question
-    }
-}
-
-/// The end of a run is final for those who hear of it, so it is told with all that belongs to it.
-fn hold_back(facts: &mut Execution) {
-    if facts.state() == ExecutionState::Failed {
-        facts.set_state(ExecutionState::Running);
-        "Ending".clone_into(&mut facts.reason);
-        facts.completion_time = None;
     }
 }
 
@@ -221,12 +154,7 @@ impl Seen {
     }
 
     fn is_synced(&self) -> bool {
-        self.jobs.synced && self.pods.synced && self.warnings.synced
-    }
-
-    /// All runs there are.
-    fn all(&self) -> HashSet<String> {
-        self.jobs.by_run.keys().cloned().collect()
+        self.jobs.is_synced() && self.pods.is_synced() && self.warnings.is_synced()
     }
 
     /// Takes in what must not be told of a run.
@@ -242,7 +170,7 @@ impl Seen {
     fn publish(&mut self, run: &str, runs: &Runs) -> Option<Question> {
         let Some(job) = self.jobs.of(run).next() else {
             self.remembered.remove(run);
-            runs.remove(run);
+            runs.remove(ENGINE, run);
             return None;
         };
         let uid = job.uid().unwrap_or_default();
@@ -277,72 +205,6 @@ fn is_about(event: &Event, job_uid: &str, pods: &[&Pod]) -> bool {
     match about.kind.as_deref() {
         Some("Job") => about.uid.as_deref() == Some(job_uid),
         _ => pods.is_empty() || pods.iter().any(|pod| pod.uid() == about.uid),
-    }
-}
-
-/// All objects of one kind, by run and name.
-struct Objects<K> {
-    by_run: HashMap<String, HashMap<String, K>>,
-    /// While a list is being read: what it has brought so far.
-    listing: Option<HashSet<(String, String)>>,
-    synced: bool,
-}
-
-impl<K> Default for Objects<K> {
-    fn default() -> Self {
-        Self { by_run: HashMap::new(), listing: None, synced: false }
-    }
-}
-
-impl<K> Objects<K> {
-    fn of(&self, run: &str) -> impl Iterator<Item = &K> {
-        self.by_run.get(run).into_iter().flat_map(HashMap::values)
-    }
-
-    fn take_in(&mut self, update: Update<K>) -> HashSet<String> {
-        match update {
-            Update::Listing => {
-                self.listing = Some(HashSet::new());
-                HashSet::new()
-            }
-            Update::Listed => {
-                self.synced = true;
-                self.drop_unlisted()
-            }
-            Update::There { run, name, object } => {
-                if let Some(listing) = &mut self.listing {
-                    listing.insert((run.clone(), name.clone()));
-                }
-                self.by_run.entry(run.clone()).or_default().insert(name, *object);
-                HashSet::from([run])
-            }
-            Update::Gone { run, name } => {
-                self.drop_one(&run, &name);
-                HashSet::from([run])
-            }
-        }
-    }
-
-    fn drop_unlisted(&mut self) -> HashSet<String> {
-        let listed = self.listing.take().unwrap_or_default();
-        let all = self.by_run.iter();
-        let gone: Vec<(String, String)> = all
-            .flat_map(|(run, names)| names.keys().map(move |name| (run.clone(), name.clone())))
-            .filter(|key| !listed.contains(key))
-            .collect();
-        for (run, name) in &gone {
-            self.drop_one(run, name);
-        }
-        gone.into_iter().map(|(run, _)| run).collect()
-    }
-
-    fn drop_one(&mut self, run: &str, name: &str) {
-        if let Some(names) = self.by_run.get_mut(run) {
-            names.remove(name);
-            if names.is_empty() {
-                self.by_run.remove(run);
-            }
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use k8s_openapi::ByteString;
+use serde::de::DeserializeOwned;
 
 use super::*;
 
@@ -78,7 +79,7 @@ fn gone_pod(name: &str) -> Change {
 
 #[test]
 fn why_a_run_could_not_start_is_remembered_after_its_pod_is_gone() {
-    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into(), [ENGINE]));
     apply(&mut seen, &runs, job("j-1"));
     apply(&mut seen, &runs, pod("p", "j-1", json!({"waiting": {"reason": "ImagePullBackOff"}})));
     apply(&mut seen, &runs, gone_pod("p"));
@@ -87,7 +88,7 @@ fn why_a_run_could_not_start_is_remembered_after_its_pod_is_gone() {
 
 #[test]
 fn that_a_run_had_started_is_remembered_after_its_pod_is_gone() {
-    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into(), [ENGINE]));
     apply(&mut seen, &runs, job("j-1"));
     apply(&mut seen, &runs, pod("p", "j-1", json!({"running": {}})));
     apply(&mut seen, &runs, gone_pod("p"));
@@ -96,7 +97,7 @@ fn that_a_run_had_started_is_remembered_after_its_pod_is_gone() {
 
 #[test]
 fn pods_of_an_earlier_job_of_the_same_name_do_not_count() {
-    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into(), [ENGINE]));
     apply(&mut seen, &runs, pod("old", "j-0", json!({"terminated": {"exitCode": 7}})));
     apply(&mut seen, &runs, job("j-1"));
     let facts = runs.get("wfe-1").unwrap();
@@ -105,7 +106,7 @@ fn pods_of_an_earlier_job_of_the_same_name_do_not_count() {
 
 #[test]
 fn what_a_new_list_does_not_hold_is_gone() {
-    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into(), [ENGINE]));
     let (_, start) = runs.snapshot();
     apply(&mut seen, &runs, job("j-1"));
     apply(&mut seen, &runs, Change::Job(Update::Listing));
@@ -129,7 +130,7 @@ fn warnings_are_assigned_to_their_run() {
 
 #[test]
 fn why_a_run_lost_its_pod_is_remembered_after_the_pod_is_gone() {
-    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into(), [ENGINE]));
     apply(&mut seen, &runs, job("j-1"));
     let mut evicted = pod("p", "j-1", json!({"terminated": {"exitCode": 143, "reason": "Error"}}));
     if let Change::Pod(Update::There { object, .. }) = &mut evicted {
@@ -148,7 +149,7 @@ fn why_a_run_lost_its_pod_is_remembered_after_the_pod_is_gone() {
 
 #[test]
 fn the_end_of_a_run_comes_with_what_it_said_last_also_after_its_pod_is_gone() {
-    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into(), [ENGINE]));
     apply(&mut seen, &runs, job("j-1"));
     assert_eq!(apply(&mut seen, &runs, exited("j-1", "one\ntwo\n")), []);
     apply(&mut seen, &runs, gone_pod("p"));
@@ -162,7 +163,7 @@ fn the_end_of_a_run_comes_with_what_it_said_last_also_after_its_pod_is_gone() {
 
 #[test]
 fn the_end_of_a_run_with_secrets_waits_until_it_is_known_what_to_hide() {
-    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into(), [ENGINE]));
     apply(&mut seen, &runs, exited("j-1", "using hunter2"));
     let questions = apply(&mut seen, &runs, failed_job("j-1", "BackoffLimitExceeded", &["db"]));
     let expected = Question { run: "wfe-1".into(), uid: "j-1".into(), secrets: ["db".to_owned()].into() };
@@ -181,7 +182,7 @@ fn the_end_of_a_run_with_secrets_waits_until_it_is_known_what_to_hide() {
 
 #[test]
 fn words_that_may_hold_a_secret_that_cannot_be_read_are_withheld() {
-    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into(), [ENGINE]));
     apply(&mut seen, &runs, exited("j-1", "using hunter2"));
     apply(&mut seen, &runs, failed_job("j-1", "BackoffLimitExceeded", &["db"]));
     seen.learn(answer("j-0", Some("other")));
@@ -196,7 +197,7 @@ fn words_that_may_hold_a_secret_that_cannot_be_read_are_withheld() {
 
 #[test]
 fn what_was_remembered_of_a_run_is_nothing_to_the_next_of_its_name() {
-    let (mut seen, runs) = (Seen::default(), Runs::new("i".into()));
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into(), [ENGINE]));
     apply(&mut seen, &runs, job("j-1"));
     apply(&mut seen, &runs, exited("j-1", "one"));
     apply(&mut seen, &runs, gone_pod("p"));

@@ -9,8 +9,11 @@ use k8s_openapi::api::{
 };
 use kube::ResourceExt as _;
 
-use super::{CANCELLED, EXECUTION_LABEL, OWNER, OWNER_UID, TARGET, TOKEN, stage, task};
-use crate::{attempt::Owner, engine::Found};
+use super::{ENGINE, stage, task};
+use crate::{
+    engine::Found,
+    marks::{self, CANCELLED, wire_time},
+};
 
 /// How a Job ended.
 pub(crate) struct Ending {
@@ -43,7 +46,7 @@ fn condition<'a>(job: &'a Job, type_: &str) -> Option<&'a JobCondition> {
 /// The Job as the protocol sees it.
 pub(crate) fn found(job: &Job) -> Found {
     Found {
-        owner: owner(job),
+        owner: marks::owner(&job.metadata, ENGINE),
         stage: stage(job),
         going: job.metadata.deletion_timestamp.is_some(),
         uid: job.uid().unwrap_or_default(),
@@ -52,33 +55,13 @@ pub(crate) fn found(job: &Job) -> Found {
     }
 }
 
-/// The owner as annotated; a Job that somebody else made has none of our annotations, and its labels
-/// and uid say as much as can be known.
-fn owner(job: &Job) -> Owner {
-    let note = |key: &str| job.annotations().get(key).map_or("", String::as_str);
-    if note(OWNER_UID).is_empty() {
-        let name = job.labels().get(EXECUTION_LABEL).cloned().unwrap_or_else(|| job.name_any());
-        let namespace = job.labels().get("kubernaut.ai/source-namespace").cloned().unwrap_or_default();
-        return Owner { namespace, name, uid: format!("job-{}", job.uid().unwrap_or_default()) };
-    }
-    Owner::from_path(note(OWNER), note(OWNER_UID))
-}
-
 /// The facts of a run, with what is remembered of it.
 pub(super) fn facts(job: &Job, pods: &[&Pod], warnings: &[&Event], memory: &mut Memory) -> Execution {
-    let note = |key: &str| job.annotations().get(key).cloned().unwrap_or_default();
     let status = job.status.clone().unwrap_or_default();
     let ending = ending(job);
     let (state, reason, message) = standing(job, ending.as_ref());
     let task = memory.take_in(pods, warnings);
     Execution {
-        owner: Some(owner(job).into()),
-        target: note(TARGET),
-        engine: "job".to_owned(),
-        run_name: job.name_any(),
-        run_namespace: job.namespace().unwrap_or_default(),
-        run_uid: job.uid().unwrap_or_default(),
-        token: note(TOKEN).parse().unwrap_or(0),
         state: state.into(),
         reason,
         message,
@@ -90,6 +73,7 @@ pub(super) fn facts(job: &Job, pods: &[&Pod], warnings: &[&Event], memory: &mut 
         workflow_started: memory.started
             || state == ExecutionState::Succeeded
             || memory.is_incomplete(job, pods),
+        ..marks::facts(&job.metadata, ENGINE)
     }
 }
 
@@ -165,10 +149,6 @@ impl Memory {
         let failed = job.status.as_ref().and_then(|status| status.failed).unwrap_or(0);
         failed > 0 && pods.is_empty() && !self.has_seen_pods
     }
-}
-
-fn wire_time(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }
 
 #[cfg(test)]

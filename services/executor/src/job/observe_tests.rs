@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::marks::{LIVE, OWNER, OWNER_UID, TARGET, TOKEN};
 
 fn job(status: Value) -> Job {
     serde_json::from_value(json!({
@@ -8,7 +9,7 @@ fn job(status: Value) -> Job {
             "name": "wfe-1", "namespace": "runs", "uid": "j-1", "resourceVersion": "5",
             "annotations": {
                 OWNER: "ops/fix", OWNER_UID: "u-1", TOKEN: "7", TARGET: "default/Deployment/web",
-                super::super::LIVE: "true",
+                LIVE: "true",
             },
         },
         "spec": {"suspend": false, "template": {}},
@@ -85,7 +86,7 @@ fn a_suspended_job_is_inert_only_if_it_was_never_live() {
     let mut suspended = job(json!({}));
     suspended.spec.as_mut().unwrap().suspend = Some(true);
     assert_eq!(found(&suspended).stage, Stage::Live);
-    suspended.metadata.annotations.as_mut().unwrap().remove(super::super::LIVE);
+    suspended.metadata.annotations.as_mut().unwrap().remove(LIVE);
     assert_eq!(found(&suspended).stage, Stage::Inert);
     assert_eq!(told(&suspended, &[], &[]).state(), ExecutionState::Inert);
 }
@@ -95,7 +96,7 @@ fn a_suspended_job_of_somebody_else_is_never_inert() {
     let mut foreign = job(json!({}));
     foreign.spec.as_mut().unwrap().suspend = Some(true);
     let notes = foreign.metadata.annotations.as_mut().unwrap();
-    notes.remove(super::super::LIVE);
+    notes.remove(LIVE);
     notes.remove(OWNER_UID);
     assert_eq!(found(&foreign).stage, Stage::Live);
     assert_eq!(told(&foreign, &[], &[]).state(), ExecutionState::Running);

@@ -1,7 +1,5 @@
 //! The Job of a run.
 
-use std::collections::BTreeMap;
-
 use evenkeel_core::target::{label_value, volume_name};
 use evenkeel_kit::trace::Carrier;
 use k8s_openapi::{
@@ -16,8 +14,13 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{CONTAINER, EXECUTION_LABEL, OWNER, OWNER_UID, TARGET, TOKEN};
-use crate::{attempt::Attempt, config::Hardening, parse::TARGET_VARIABLE};
+use super::{CONTAINER, ENGINE};
+use crate::{
+    attempt::Attempt,
+    config::Hardening,
+    marks::{self, ENGINE_LABEL, EXECUTION_LABEL, texts},
+    parse::TARGET_VARIABLE,
+};
 
 const SECRETS: &str = "/run/kubernaut/secrets";
 const CONFIG_MAPS: &str = "/run/kubernaut/configmaps";
@@ -31,26 +34,8 @@ pub(crate) fn job(
     trace: Option<&Carrier>,
     hardening: Hardening,
 ) -> Job {
-    let owner = &attempt.owner;
     Job {
-        metadata: ObjectMeta {
-            name: Some(attempt.target.run_name()),
-            namespace: Some(namespace.to_owned()),
-            labels: Some(texts(&[
-                (EXECUTION_LABEL, &label_value(&owner.name)),
-                ("kubernaut.ai/workflow-id", &label_value(&attempt.workflow_id)),
-                ("kubernaut.ai/target-resource", &label_value(attempt.target.as_str())),
-                ("kubernaut.ai/source-namespace", &label_value(&owner.namespace)),
-                ("kubernaut.ai/execution-engine", "job"),
-            ])),
-            annotations: Some(texts(&[
-                (TARGET, attempt.target.as_str()),
-                (OWNER, &owner.path()),
-                (OWNER_UID, &owner.uid),
-                (TOKEN, &token.to_string()),
-            ])),
-            ..ObjectMeta::default()
-        },
+        metadata: marks::metadata(attempt, ENGINE, namespace, token),
         spec: Some(JobSpec {
             suspend: Some(true),
             backoff_limit: Some(0),
@@ -59,8 +44,8 @@ pub(crate) fn job(
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(texts(&[
-                        (EXECUTION_LABEL, &label_value(&owner.name)),
-                        ("kubernaut.ai/execution-engine", "job"),
+                        (EXECUTION_LABEL, &label_value(&attempt.owner.name)),
+                        (ENGINE_LABEL, ENGINE),
                     ])),
                     ..ObjectMeta::default()
                 }),
@@ -163,10 +148,6 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
         read_only: read_only.then_some(true),
         ..VolumeMount::default()
     }
-}
-
-fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use evenkeel_core::target::Target;
 
@@ -13,6 +13,7 @@ fn attempt() -> Attempt {
         target: Target::parse("default/Deployment/web").unwrap(),
         engine: "job".into(),
         workflow_id: "restart".into(),
+        pipeline: None,
         bundle: "registry/fix:1".into(),
         parameters: BTreeMap::new(),
         service_account: String::new(),

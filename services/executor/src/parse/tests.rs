@@ -101,3 +101,15 @@ fn a_dependency_given_twice_counts_once() {
     let names = object_names(vec!["db".into(), "app".into(), "db".into()], "x").unwrap();
     assert_eq!(names, ["db", "app"]);
 }
+
+#[test]
+fn a_pipeline_can_be_named() {
+    let named = |pipeline: &str| {
+        let config = proto::TektonConfig { pipeline: pipeline.into() };
+        let engine_config = Some(proto::execution_spec::EngineConfig::Tekton(config));
+        attempt(Some(proto::ExecutionSpec { engine: "tekton".into(), engine_config, ..good() }), DEFAULT)
+    };
+    assert_eq!(named("rollback").unwrap().pipeline.as_deref(), Some("rollback"));
+    assert_eq!(named("").unwrap().pipeline, None);
+    assert_eq!(named("Not a name").unwrap_err().reason(), "INVALID_ENGINE_CONFIG");
+}

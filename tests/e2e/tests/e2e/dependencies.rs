@@ -10,7 +10,7 @@ use evenkeel_test_kit::evidence::{FAILED, SELECTED};
 
 use crate::support::{LIMIT, SHARED, check_record, failure, log, on_a_node, said};
 
-fn needs(secrets: &[&str], config_maps: &[&str]) -> Dependencies {
+pub(crate) fn needs(secrets: &[&str], config_maps: &[&str]) -> Dependencies {
     let refs = |names: &[&str]| names.iter().map(|name| NameRef { name: (*name).to_owned() }).collect();
     Dependencies { secrets: refs(secrets), config_maps: refs(config_maps) }
 }

@@ -16,13 +16,16 @@ use serde_json::json;
 use crate::support::{Failure, LIMIT, check_failure, check_record, failure, on_a_node, options, said};
 
 /// Lets nothing of this resource into the execution namespace.
-async fn forbid(environment: &Environment, resource: &str) {
+pub(crate) async fn forbid(environment: &Environment, resource: &str) {
     let quotas: Api<ResourceQuota> = Api::namespaced(environment.client(), environment.execution_namespace());
     let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {resource: "0"}}});
     quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
+    // Before it is known how much is used, whatever is asked for is forbidden in other words.
     let counted = |quota: &ResourceQuota| {
-        let hard = quota.status.as_ref().and_then(|status| status.hard.as_ref());
-        hard.is_some_and(|hard| hard.get(resource) == Some(&Quantity("0".to_owned())))
+        let status = quota.status.as_ref();
+        [status.and_then(|status| status.hard.as_ref()), status.and_then(|status| status.used.as_ref())]
+            .into_iter()
+            .all(|known| known.is_some_and(|known| known.get(resource) == Some(&Quantity("0".to_owned()))))
     };
     wait::until(&quotas, "none", "being in force", LIMIT, counted).await.unwrap();
 }

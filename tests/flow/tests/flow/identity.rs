@@ -89,7 +89,7 @@ fn a_token_with_the_permission_is_let_in() {
         let connection = channel::connect(&environment.executor_address(), &who).unwrap();
         let mut executor = ExecutionServiceClient::new(connection);
         let engines = executor.list_engines(ListEnginesRequest {}).await.unwrap().into_inner().engines;
-        assert_eq!(engines.iter().map(|engine| engine.name.as_str()).collect::<Vec<_>>(), ["job"]);
+        assert_eq!(engines.iter().map(|engine| engine.name.as_str()).collect::<Vec<_>>(), ["job", "tekton"]);
     });
 }
 

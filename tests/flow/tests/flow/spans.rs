@@ -109,7 +109,11 @@ async fn executor(environment: &Environment) -> Part {
     let config = evenkeel_executor::Config::parse_from(arguments("executor", &settings, security));
     let client = client(&environment.directory().join("executor.kubeconfig")).await.unwrap();
     let app = evenkeel_executor::App::bind(&config, client).await.unwrap();
-    Part::start(|stop| app.serve(stop))
+    let readiness = app.readiness();
+    let part = Part::start(|stop| app.serve(stop));
+    // Before it has seen all runs it looks for each, which would be in the trace.
+    readiness.ready().await;
+    part
 }
 
 async fn controller(environment: &Environment) -> Part {
@@ -159,9 +163,13 @@ fn path(spans: &BTreeMap<String, SpanData>, span: &SpanData) -> Vec<String> {
     path
 }
 
-/// A trace in the form of [`TREE`].
+/// The question whether a pipeline has the target, which is asked only where there is Tekton.
+const OTHER_ENGINE: &str = "k8s.pipelinerun.read";
+
+/// A trace in the form of [`TREE`], which is the same with and without Tekton.
 fn tree(spans: &BTreeMap<String, SpanData>) -> String {
-    let paths: BTreeSet<Vec<String>> = spans.values().map(|span| path(spans, span)).collect();
+    let shown = spans.values().filter(|span| span.name != OTHER_ENGINE);
+    let paths: BTreeSet<Vec<String>> = shown.map(|span| path(spans, span)).collect();
     let line = |path: &Vec<String>| format!("{}{}\n", "  ".repeat(path.len() - 1), path.last().unwrap());
     paths.iter().map(line).collect()
 }

@@ -15,6 +15,7 @@ use kube::{Api, ResourceExt as _};
 use super::{
     audit,
     findings::Findings,
+    pipeline,
     pod_logs::PodLogs,
     render::{self, Tone, heading, paint},
     scene::{Scene, phase_of},
@@ -27,8 +28,8 @@ const COMPLETED: &str = "workflowexecution.workflow.completed";
 const FAILED: &str = "workflowexecution.workflow.failed";
 
 /// Brings everything up, tells the story, and succeeds if all of it was true.
-pub(super) async fn run(repository: &Repository, begun: Instant) -> anyhow::Result<ExitCode> {
-    let up = up::up(repository).await?;
+pub(super) async fn run(repository: &Repository, tekton: bool, begun: Instant) -> anyhow::Result<ExitCode> {
+    let up = up::up(repository, tekton).await?;
     println!("{}", paint(Tone::Faint, &format!("all is up after {}", render::spoken(begun.elapsed()))));
     let _stand_in = (up.tier.0 == Tier::ControlPlane).then(|| {
         what_is_not_real(&up.tier.1);
@@ -37,12 +38,18 @@ pub(super) async fn run(repository: &Repository, begun: Instant) -> anyhow::Resu
     let pod_logs = PodLogs::follow(pods(&up));
     let mut findings = Findings::default();
     Scene::clear(&up.environment).await?;
-    let scene = Scene::new(&up.environment);
-    heading("Three executions: one will succeed, one will exit 7, one comes too late");
+    let scene = Scene::new(&up.environment, up.bundle.as_deref());
+    heading(match scene.pipeline {
+        None => "Three executions: one will succeed, one will exit 7, one comes too late",
+        Some(_) => {
+            "Four executions: one will succeed, one will exit 7, one comes too late, one is a pipeline"
+        }
+    });
     print!("{}", render::table(&cast(&scene)));
     println!();
-    up.environment.apply(&scene.succeeds).await?;
-    up.environment.apply(&scene.fails).await?;
+    for execution in scene.first() {
+        up.environment.apply(execution).await?;
+    }
     let followed = scene.follow(&up.environment).await;
     if let Some(told) = findings.keep("the executions came to their ends", followed) {
         let (succeeded, failed) = (told.last(&scene.succeeds), told.last(&scene.fails));
@@ -51,8 +58,15 @@ pub(super) async fn run(repository: &Repository, begun: Instant) -> anyhow::Resu
             logs(&mut findings, &pod_logs, succeeded, failed).await;
         }
         failure(&mut findings, succeeded, failed);
-        trace(&mut findings, &up, succeeded).await;
-        record(&mut findings, &up, succeeded, failed).await;
+        let pipeline = scene.pipeline.as_ref().map(|pipeline| told.last(pipeline));
+        trace(&mut findings, &up, succeeded, "its spans, of all three services, are one tree", |_| true)
+            .await;
+        if let Some(pipeline) = pipeline {
+            pipeline::outcome(&mut findings, pipeline);
+            trace(&mut findings, &up, pipeline, pipeline::IN_TRACE, pipeline::is_traced).await;
+        }
+        let records = [(succeeded, COMPLETED), (failed, FAILED)].into_iter();
+        record(&mut findings, &up, records.chain(pipeline.map(|pipeline| (pipeline, COMPLETED)))).await;
     }
     let code = findings.conclude();
     println!(
@@ -78,11 +92,12 @@ fn pods(up: &Up) -> Api<Pod> {
 }
 
 fn cast(scene: &Scene) -> Vec<Vec<String>> {
-    let mut rows = vec![["EXECUTION", "TARGET", "PARAMETERS"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["EXECUTION", "ENGINE", "TARGET", "PARAMETERS"].map(str::to_owned).to_vec()];
     for execution in scene.all() {
         let parameters = execution.spec.parameters.iter().map(|(name, value)| format!("{name}={value}"));
         let parameters = parameters.collect::<Vec<_>>().join(" ");
-        rows.push(vec![execution.name_any(), execution.spec.target_resource.clone(), parameters]);
+        let engine = execution.spec.workflow_ref.execution_engine.clone().unwrap_or_default();
+        rows.push(vec![execution.name_any(), engine, execution.spec.target_resource.clone(), parameters]);
     }
     rows
 }
@@ -149,28 +164,35 @@ fn trace_id(execution: &WorkflowExecution) -> Option<String> {
     Some(parent.split('-').nth(1)?.to_owned())
 }
 
-async fn trace(findings: &mut Findings, up: &Up, execution: &WorkflowExecution) {
+async fn trace(
+    findings: &mut Findings,
+    up: &Up,
+    execution: &WorkflowExecution,
+    claim: &str,
+    has_all: impl Fn(&traces::Trace) -> bool,
+) {
     let name = execution.name_any();
     heading(&format!("The trace of {name}"));
     let id = trace_id(execution).context("it carries no trace");
     let Some(id) = findings.keep(format!("{name} carries its trace"), id) else { return };
     let whole = |trace: &traces::Trace| {
-        trace.services().len() >= 3 && trace.orphans().next().is_none() && trace.roots().count() == 1
+        let is_tree = trace.orphans().next().is_none() && trace.roots().count() == 1;
+        is_tree && trace.services().len() >= 3 && has_all(trace)
     };
     let found = traces::settled(&up.jaeger, &id, TRACE_LIMIT, whole).await;
-    let claim = "its spans, of all three services, are one tree";
     if let Some(trace) = findings.keep(claim, found) {
         print!("{}", render::trace(&trace));
         println!("\n  {}/trace/{id}", up.jaeger);
     }
 }
 
-async fn record(findings: &mut Findings, up: &Up, succeeded: &WorkflowExecution, failed: &WorkflowExecution) {
+/// Shows and proves records, of which the last event is named.
+async fn record(findings: &mut Findings, up: &Up, records: impl Iterator<Item = (&WorkflowExecution, &str)>) {
     let variables = match up.variables().await {
         Ok(variables) => variables,
         Err(error) => return findings.note("the audit log can be asked", false, format!("{error:#}")),
     };
-    for (execution, last) in [(succeeded, COMPLETED), (failed, FAILED)] {
+    for (execution, last) in records {
         let name = execution.name_any();
         heading(&format!("The record of {name}: evenkeel audit verify {name}"));
         let recorded = audit::until(up, &name, last).await;

@@ -13,7 +13,7 @@ use crate::{
 /// Variables that this environment decides, whatever the person's own environment says: those of
 /// the file, and the places that services listen at and keep their data in.
 fn is_ours(name: &str) -> bool {
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 18] = [
         "EVENKEEL_NAMESPACE",
         "EVENKEEL_EXECUTION_NAMESPACE",
         "EVENKEEL_EXECUTOR",
@@ -28,6 +28,7 @@ fn is_ours(name: &str) -> bool {
         "EVENKEEL_TOKEN_FILE",
         "EVENKEEL_PLAINTEXT",
         "EVENKEEL_DEMO_IMAGE",
+        "EVENKEEL_DEMO_BUNDLE",
         "EVENKEEL_JAEGER",
         "EVENKEEL_CLI",
         "EVENKEEL_AUDIT_DATA",
@@ -64,7 +65,7 @@ pub(super) fn variables(up: &Up, token: &str) -> anyhow::Result<Vec<(&'static st
     let file =
         |path: Option<std::path::PathBuf>| path.map_or_else(String::new, |path| path.display().to_string());
     let admin = |service| environment.service(service).admin().to_owned();
-    Ok(vec![
+    let mut variables = vec![
         ("KUBECONFIG", environment.kubeconfig().display().to_string()),
         ("EVENKEEL_NAMESPACE", environment.namespace().to_owned()),
         ("EVENKEEL_EXECUTION_NAMESPACE", environment.execution_namespace().to_owned()),
@@ -80,7 +81,9 @@ pub(super) fn variables(up: &Up, token: &str) -> anyhow::Result<Vec<(&'static st
         ("EVENKEEL_DEMO_IMAGE", DEMO_IMAGE.to_owned()),
         ("EVENKEEL_JAEGER", up.jaeger.clone()),
         ("EVENKEEL_CLI", std::env::current_exe()?.with_file_name("evenkeel").display().to_string()),
-    ])
+    ];
+    variables.extend(up.bundle.clone().map(|bundle| ("EVENKEEL_DEMO_BUNDLE", bundle)));
+    Ok(variables)
 }
 
 /// Writes them, readable by their owner alone.

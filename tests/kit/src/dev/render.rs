@@ -96,7 +96,7 @@ pub(super) fn trace(trace: &Trace) -> String {
 /// Visits a span and those below it, depth first, in the order they began.
 fn branch(trace: &Trace, span: &Span, lead: &str, below: &str, visit: &mut impl FnMut(String, &Span)) {
     let mark = if span.failed() { " ✗" } else { "" };
-    visit(format!("{lead}{}{mark}", short(&span.name)), span);
+    visit(format!("{lead}{}{}{mark}", short(&span.name), about(span)), span);
     let children: Vec<&Span> = trace.children(&span.id).collect();
     for (place, child) in children.iter().enumerate() {
         let (fork, rail) =
@@ -109,6 +109,13 @@ fn branch(trace: &Trace, span: &Span, lead: &str, below: &str, visit: &mut impl 
 fn short(name: &str) -> &str {
     let end = name.find('/').unwrap_or(0);
     name[..end].rfind('.').map_or(name, |dot| &name[dot + 1..])
+}
+
+/// The task or step that a span is about: their spans all have one name.
+fn about(span: &Span) -> String {
+    let tags = ["tekton.task.name", "tekton.step.name"];
+    let found = tags.iter().find_map(|tag| span.tags.get(*tag));
+    found.map_or_else(String::new, |name| format!(" {name}"))
 }
 
 fn bar(since: Duration, took: Duration, whole: Duration) -> String {
@@ -129,7 +136,7 @@ pub(super) fn welcome(up: &Up, took: Duration) -> String {
         Tier::ControlPlane => "do not run: their Jobs stay active",
     };
     let line = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
-    let rows = [
+    let mut rows = vec![
         line("executions are applied in", environment.namespace()),
         line("runs appear in", environment.execution_namespace()),
         line("pods", pods),
@@ -138,6 +145,7 @@ pub(super) fn welcome(up: &Up, took: Duration) -> String {
         line("traces", &up.jaeger),
         line("logs", &environment.directory().join("*.log").display().to_string()),
     ];
+    rows.extend(up.bundle.iter().map(|bundle| line("pipeline to run", bundle)));
     let mut text = format!(
         "\n{}\n\n{}",
         paint(Tone::Strong, &format!("Evenkeel is up ({})", spoken(took))),
@@ -171,7 +179,10 @@ mod tests {
         let spans = vec![
             span("a", None, "run", 0, 100),
             span("b", Some("a"), "evenkeel.execution.v1.ExecutionService/StartExecution", 10, 20),
-            span("c", Some("b"), "create", 12, 5),
+            Span {
+                tags: [("tekton.task.name".to_owned(), "repair".to_owned())].into(),
+                ..span("c", Some("b"), "tekton.task", 12, 5)
+            },
             span("d", Some("a"), "status", 50, 50),
         ];
         let text = trace(&Trace { id: "t".into(), spans });
@@ -179,7 +190,7 @@ mod tests {
             text.lines().skip(3).map(|line| line.split("  controller").next().unwrap()).collect();
         assert_eq!(
             names.iter().map(|name| name.trim()).collect::<Vec<_>>(),
-            ["run", "├─ ExecutionService/StartExecution", "│  └─ create", "└─ status"]
+            ["run", "├─ ExecutionService/StartExecution", "│  └─ tekton.task repair", "└─ status"]
         );
         assert!(text.contains("trace t · 4 spans · 1 services · 100 ms"), "{text}");
         assert!(

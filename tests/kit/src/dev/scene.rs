@@ -20,17 +20,19 @@ use crate::environment::Environment;
 const LABEL: &str = "evenkeel.dev/demo";
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Three executions, two targets.
+/// Three executions, two targets; and where there is Tekton, a pipeline on a third.
 pub(super) struct Scene {
     id: String,
     pub(super) succeeds: WorkflowExecution,
     pub(super) fails: WorkflowExecution,
     /// Asks for the target of the first while that runs.
     pub(super) late: WorkflowExecution,
+    pub(super) pipeline: Option<WorkflowExecution>,
 }
 
 impl Scene {
-    pub(super) fn new(environment: &Environment) -> Self {
+    /// The pipeline is that of the bundle.
+    pub(super) fn new(environment: &Environment, bundle: Option<&str>) -> Self {
         // Targets of their own, since a target is held back for a while after a run.
         let id = uuid::Uuid::new_v4().simple().to_string()[..4].to_owned();
         let checkout = format!("shop/Deployment/checkout-{id}");
@@ -39,7 +41,15 @@ impl Scene {
             execution.labels_mut().insert(LABEL.into(), id.clone());
             execution
         };
+        let pipeline = bundle.map(|bundle| {
+            let target = format!("shop/Deployment/orders-{id}");
+            let mut pipeline = execution("repair-orders", &target, &[("SLEEP_SECONDS", "2")]);
+            bundle.clone_into(&mut pipeline.spec.workflow_ref.execution_bundle);
+            pipeline.spec.workflow_ref.execution_engine = Some("tekton".into());
+            pipeline
+        });
         Self {
+            pipeline,
             succeeds: execution("restart-checkout", &checkout, &[("SLEEP_SECONDS", "4")]),
             fails: execution("scale-cart", &format!("shop/Deployment/cart-{id}"), &[("EXIT_CODE", "7")]),
             late: execution("rollback-checkout", &checkout, &[]),
@@ -54,11 +64,16 @@ impl Scene {
         Ok(())
     }
 
-    pub(super) fn all(&self) -> [&WorkflowExecution; 3] {
-        [&self.succeeds, &self.fails, &self.late]
+    pub(super) fn all(&self) -> impl Iterator<Item = &WorkflowExecution> {
+        [&self.succeeds, &self.fails, &self.late].into_iter().chain(&self.pipeline)
     }
 
-    /// Tells every change of phase until the first two have ended and the third has said whom it
+    /// Those to begin with.
+    pub(super) fn first(&self) -> impl Iterator<Item = &WorkflowExecution> {
+        [&self.succeeds, &self.fails].into_iter().chain(&self.pipeline)
+    }
+
+    /// Tells every change of phase until the first have ended and the late one has said whom it
     /// waits for.
     pub(super) async fn follow(&self, environment: &Environment) -> anyhow::Result<Told> {
         let mut told =
@@ -84,7 +99,7 @@ impl Scene {
                 told.late_applied = true;
                 environment.apply(&self.late).await?;
             }
-            let ended = has_ended(told.last(&self.succeeds)) && has_ended(told.last(&self.fails));
+            let ended = self.first().all(|execution| has_ended(told.last(execution)));
             if ended && told.late_applied && (told.refusal.is_some() || has_ended(told.last(&self.late))) {
                 return Ok(());
             }

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
 use evenkeel_cluster::{
     Jaeger, Tier,
     process::ProcessId,
@@ -37,6 +37,8 @@ pub(super) struct Up {
     pub(super) jaeger: String,
     /// Which tier, and why.
     pub(super) tier: (Tier, String),
+    /// A pipeline to run, where there is Tekton.
+    pub(super) bundle: Option<String>,
     /// The assignments for clients.
     pub(super) env_file: PathBuf,
 }
@@ -48,12 +50,19 @@ impl Up {
     }
 }
 
-/// Starts what does not run or is not as it should be, and leaves the rest alone.
-pub(super) async fn up(repository: &Repository) -> anyhow::Result<Up> {
+/// Starts what does not run or is not as it should be, and leaves the rest alone. Tekton, once it is
+/// there, stays as long as the cluster.
+pub(super) async fn up(repository: &Repository, tekton: bool) -> anyhow::Result<Up> {
     let _lock = lock(repository)?;
     let tier = Tier::best();
+    ensure!(
+        !tekton || tier.0 == Tier::Node,
+        "Tekton is not possible here, since its tasks are pods: {}. Leave TEKTON=1 out to have the rest",
+        tier.1
+    );
     eprintln!("{}", tier.1);
     let place = environment::place(repository, PURPOSE, tier.0).await?;
+    let (place, bundle) = tokio::task::spawn_blocking(move || with_bundle(place, tekton)).await??;
     let name = repository.cluster_name("traces");
     let jaeger = tokio::task::spawn_blocking(move || Jaeger::find_or_start(&name)).await??;
     let begun = Instant::now();
@@ -68,17 +77,42 @@ pub(super) async fn up(repository: &Repository) -> anyhow::Result<Up> {
         step(&format!("{} is ready", service.service()), begun);
     }
     let env_file = environment.directory().join("env");
-    let up = Up { environment, jaeger: jaeger.url(), tier, env_file };
+    let up = Up { environment, jaeger: jaeger.url(), tier, bundle, env_file };
     env_file::write(&up.env_file, &up.variables().await?)?;
     Ok(up)
 }
 
-/// Builds what tests use and starts the cluster that they share, before many would wait for it.
+/// Sees to it that there is Tekton, if it is wanted, and a pipeline to run, if there is Tekton.
+fn with_bundle(place: Place, tekton: bool) -> anyhow::Result<(Place, Option<String>)> {
+    let Some(cluster) = &place.cluster else {
+        if tekton {
+            bail!("Tekton is only put into a cluster that is started here, and another one was named");
+        }
+        return Ok((place, None));
+    };
+    if tekton {
+        cluster.tekton()?;
+    }
+    let bundle = if cluster.has_tekton() { Some(cluster.registry()?.push_demo_bundle()?) } else { None };
+    Ok((place, bundle))
+}
+
+/// Builds what tests use and starts the cluster that they share, with Tekton where pods can run, before
+/// many would wait for it.
 pub(super) async fn up_tests(repository: &Repository) -> anyhow::Result<()> {
-    tokio::task::spawn_blocking(|| tools::ensure(&Tool::ALL)).await??;
     let tier = Tier::best();
+    let mut needed = Tool::ALL.to_vec();
+    if tier.0 == Tier::Node {
+        needed.extend(Tool::TEKTON);
+    }
+    tokio::task::spawn_blocking(move || tools::ensure(&needed)).await??;
     eprintln!("{}", tier.1);
-    environment::place(repository, layout::TEST_CLUSTER, tier.0).await.map(drop)
+    let place = environment::place(repository, layout::TEST_CLUSTER, tier.0).await?;
+    // All tests see the same cluster, whichever of them runs first. One that was named is as it is.
+    if tier.0 == Tier::Node && place.cluster.is_some() {
+        environment::tekton(place.cluster).await?;
+    }
+    Ok(())
 }
 
 /// The kept environment: as it was, if its cluster still is the same.

@@ -194,6 +194,19 @@ async fn a_run_whose_engine_nobody_has_any_more_is_waited_for_and_not_told_as_de
 }
 
 #[tokio::test]
+async fn a_run_that_was_seen_to_go_is_gone_also_when_its_engine_went_with_it() {
+    let (stage, other) = two("argo").await;
+    stage.look().await;
+    other.target.lock().execution = None;
+    *other.available.lock() = false;
+    stage.context.runs.left("u-1");
+    looks(&stage, 2).await;
+    assert_eq!(stage.phase(), "Failed");
+    let told = stage.stored()["status"]["failureDetails"]["message"].clone();
+    assert!(told.as_str().is_some_and(|told| told.contains("deleted")), "{told}");
+}
+
+#[tokio::test]
 async fn a_run_is_gone_only_when_everybody_says_so() {
     let (stage, other) = two("argo").await;
     stage.look().await;

@@ -1,0 +1,207 @@
+//! Follows the PipelineRuns of the execution namespace and their TaskRuns, and publishes the facts of a
+//! run whenever one of them changes. Nothing is published before everything was seen once, since a run
+//! without its tasks looks like another.
+
+use std::{
+    collections::{HashMap, HashSet},
+    pin::pin,
+    time::Duration,
+};
+
+use evenkeel_proto::execution::v1::Execution;
+use futures::{
+    StreamExt as _,
+    stream::{FuturesUnordered, select},
+};
+use kube::{Client, ResourceExt as _, runtime::watcher};
+
+use super::{
+    ENGINE, observe, spans,
+    types::{PIPELINE_RUN_LABEL, PipelineRun, TaskRun, ending},
+    words::{self, Logs, Question},
+};
+use crate::{
+    marks::EXECUTION_LABEL,
+    runs::Runs,
+    watch::{self, Objects, Update, changes},
+};
+
+/// How long the end of a run may be held back until its tasks are seen to have ended.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A change of one of the objects that a run consists of.
+enum Change {
+    Run(Update<PipelineRun>),
+    Task(Update<TaskRun>),
+}
+
+/// Publishes facts for as long as it is polled. What is known survives in `seen`.
+pub(super) async fn publish(client: &Client, namespace: &str, logs: &Logs, seen: &mut Seen, runs: &Runs) {
+    let labelled = watcher::Config::default().labels(EXECUTION_LABEL);
+    let pipeline_runs = changes::<PipelineRun>(client, namespace, labelled.clone(), own_name);
+    let task_runs = changes::<TaskRun>(client, namespace, labelled, |task| {
+        task.labels().get(PIPELINE_RUN_LABEL).cloned()
+    });
+    let mut merged = pin!(select(pipeline_runs.map(Change::Run), task_runs.map(Change::Task)));
+    // What is waited for is forgotten with the stream, so that the next one waits for it anew.
+    let (mut waiting, mut awaited) = (Vec::new(), FuturesUnordered::new());
+    loop {
+        let touched = tokio::select! {
+            change = merged.next() => match change {
+                Some(change) => seen.take_in(change),
+                None => return,
+            },
+            Some((wanted, lines)) = awaited.next() => {
+                waiting.retain(|one| *one != wanted);
+                seen.learn(wanted, lines)
+            }
+        };
+        for run in seen.due(touched) {
+            if let Some(wanted) = seen.publish(&run, runs).filter(|wanted| !waiting.contains(wanted)) {
+                waiting.push(wanted.clone());
+                awaited.push(wait(logs, wanted));
+            }
+        }
+        if seen.told {
+            runs.set_synced(ENGINE);
+        }
+    }
+}
+
+/// Waits for what the end of a run is held back for, and gives the lines that came of it.
+async fn wait(logs: &Logs, wanted: Wanted) -> (Wanted, Vec<String>) {
+    let lines = match &wanted {
+        Wanted::Tasks { .. } => {
+            tokio::time::sleep(PATIENCE).await;
+            Vec::new()
+        }
+        Wanted::Words(question) => logs.ask(question).await,
+    };
+    (wanted, lines)
+}
+
+/// Everything seen of the runs.
+#[derive(Default)]
+pub(super) struct Seen {
+    pipeline_runs: Objects<PipelineRun>,
+    task_runs: Objects<TaskRun>,
+    /// Whether all there is was told once.
+    told: bool,
+    /// What is remembered of a run, by its name.
+    remembered: HashMap<String, Remembered>,
+}
+
+/// What is remembered of a run.
+#[derive(Default)]
+struct Remembered {
+    /// Uid of the PipelineRun.
+    uid: String,
+    /// Whether anything of the workflow began, also in tasks that are gone since.
+    started: bool,
+    /// Whether its end was held back long enough.
+    is_late: bool,
+    /// Whether its spans were told.
+    is_traced: bool,
+    /// The question for its last words, which is asked once, and what came of it.
+    words: Option<(Question, Vec<String>)>,
+}
+
+/// What the end of a run is held back for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// Tasks of a run, by its name and uid, that are not seen to have ended.
+    Tasks {
+        run: String,
+        uid: String,
+    },
+    Words(Question),
+}
+
+impl Remembered {
+    /// Adds what the failed step printed last, and gives the question that tells it. An end that was
+    /// held back for its tasks is not held back again.
+    fn quote(&self, run: &PipelineRun, tasks: &[&TaskRun], facts: &mut Execution) -> Option<Question> {
+        let question = words::question(run, tasks, facts)?;
+        match (&self.words, &mut facts.failed_task) {
+            (None, _) => Some(question).filter(|_| !self.is_late),
+            (Some((asked, lines)), Some(task)) if *asked == question => {
+                task.last_lines.clone_from(lines);
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Seen {
+    /// Takes a change in and names the runs whose facts may have changed.
+    fn take_in(&mut self, change: Change) -> HashSet<String> {
+        match change {
+            Change::Run(update) => self.pipeline_runs.take_in(update),
+            Change::Task(update) => self.task_runs.take_in(update),
+        }
+    }
+
+    /// The runs that are to be published: all, once everything was seen, and then those touched.
+    fn due(&mut self, touched: HashSet<String>) -> HashSet<String> {
+        if !(self.pipeline_runs.is_synced() && self.task_runs.is_synced()) {
+            return HashSet::new();
+        }
+        if std::mem::replace(&mut self.told, true) { touched } else { self.pipeline_runs.runs() }
+    }
+
+    /// Takes in that the end of a run need not be held back for this any longer.
+    fn learn(&mut self, wanted: Wanted, lines: Vec<String>) -> HashSet<String> {
+        let (run, uid) = match &wanted {
+            Wanted::Tasks { run, uid } => (run.clone(), uid),
+            Wanted::Words(question) => (question.run.clone(), &question.uid),
+        };
+        if let Some(remembered) = self.remembered.get_mut(&run).filter(|remembered| remembered.uid == *uid) {
+            match wanted {
+                Wanted::Tasks { .. } => remembered.is_late = true,
+                Wanted::Words(question) => remembered.words = Some((question, lines)),
+            }
+        }
+        HashSet::from([run])
+    }
+
+    /// Publishes the facts of a run, and gives what its end is held back for, if it is.
+    fn publish(&mut self, name: &str, runs: &Runs) -> Option<Wanted> {
+        let Some(run) = self.pipeline_runs.of(name).next() else {
+            self.remembered.remove(name);
+            runs.remove(ENGINE, name);
+            return None;
+        };
+        let uid = run.uid().unwrap_or_default();
+        let tasks: Vec<&TaskRun> = self.task_runs.of(name).filter(|task| task.belongs_to(&uid)).collect();
+        let remembered = self.remembered.entry(name.to_owned()).or_default();
+        if remembered.uid != uid {
+            *remembered = Remembered { uid: uid.clone(), ..Remembered::default() };
+        }
+        remembered.started |= tasks.iter().any(|task| observe::has_started(task));
+        let mut facts = observe::facts(run, &tasks);
+        facts.workflow_started |= remembered.started;
+        let wanted = if remembered.is_late || observe::is_whole(run, &tasks) {
+            remembered.quote(run, &tasks, &mut facts).map(Wanted::Words)
+        } else {
+            Some(Wanted::Tasks { run: name.to_owned(), uid })
+        };
+        if wanted.is_some() {
+            watch::hold_back(&mut facts);
+        } else if ending(&run.status.conditions).is_some() && !remembered.is_traced {
+            remembered.is_traced = true;
+            spans::record(run, &tasks);
+        }
+        runs.publish(facts);
+        wanted
+    }
+}
+
+/// Name of a run. A pipeline may run another one, which inherits our marks and is no run of its own.
+fn own_name(run: &PipelineRun) -> Option<String> {
+    run.owner_references().is_empty().then(|| run.name_any())
+}
+
+#[cfg(test)]
+#[path = "follow_tests.rs"]
+mod tests;
