@@ -98,6 +98,7 @@ pub fn derive(record: &Record) -> Vec<Event> {
             let mut data = payload(record, "workflowexecution.workflow.completed", Phase::Completed);
             put_run(record, &mut data);
             put_times(record, &mut data);
+            put_outcome(record, &mut data);
             events.push(event(record, "workflowexecution.workflow.completed", completion, data));
         }
         Some((Phase::Failed, completion)) => {
@@ -208,6 +209,14 @@ fn put_times(record: &Record, data: &mut Map<String, Value>) {
         if let Some(value) = value {
             data.insert(key.to_owned(), json!(value));
         }
+    }
+}
+
+/// What the backend said at the end, with the results of a pipeline. The executor keeps secrets out of it.
+fn put_outcome(record: &Record, data: &mut Map<String, Value>) {
+    let message = record.status.outcome.as_ref().map_or("", |outcome| outcome.message.as_str());
+    if !message.is_empty() {
+        data.insert("completion_message".to_owned(), text(message));
     }
 }
 

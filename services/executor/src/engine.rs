@@ -54,6 +54,8 @@ pub(crate) enum Removed {
     Gone,
     /// It will be gone.
     Going,
+    /// It stays until it has ended, with everything that belongs to it.
+    Ending,
     /// It has changed, and stays.
     Changed,
 }

@@ -15,7 +15,7 @@ use evenkeel_kit::{shutdown::CancellationToken, trace::Carrier};
 use evenkeel_proto::execution::v1::EngineCapability;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt as _,
     api::{Patch, PostParams, PropagationPolicy},
 };
 use serde_json::json;
@@ -31,6 +31,8 @@ use crate::{
 };
 
 const ENGINE: &str = "job";
+/// How long one request waits for a Job to end; the caller asks again after that.
+const SETTLING: Duration = Duration::from_secs(3);
 /// The one container of a run.
 const CONTAINER: &str = "workflow";
 
@@ -98,13 +100,24 @@ impl Engine for JobEngine {
     #[tracing::instrument(name = "k8s.job.delete", skip_all, fields(otel.kind = "client",
         k8s.namespace.name = self.namespace, k8s.job.name = run))]
     async fn remove(&self, run: &str, removal: Removal<'_>) -> Result<Removed> {
-        // A live Job stays until its pods are gone, so that nobody takes the target before that. One that
-        // was never live has no pods, and Kubernetes says that one has ended only when its pods have.
-        let propagation = match removal.stage {
-            Stage::Live => PropagationPolicy::Foreground,
-            Stage::Inert | Stage::Done => PropagationPolicy::Background,
-        };
-        object::remove(&self.api, run, &removal, propagation).await
+        // A live Job stays until it has ended, so that nobody takes the target before that: Kubernetes says
+        // so only when its pods have, and makes no others then. Of one that is deleted it may be about to
+        // make a pod, and the garbage collector waits only for pods that it has heard of.
+        if removal.stage == Stage::Live {
+            let ended = async {
+                let end =
+                    json!({ "metadata": { "uid": removal.uid }, "spec": { "activeDeadlineSeconds": 1 } });
+                object::patch(&self.api, run, removal.uid, &Patch::Merge(end)).await?;
+                let is_over =
+                    |job: &Job| job.uid().as_deref() != Some(removal.uid) || observe::is_at_rest(job);
+                object::until(&self.api, run, is_over).await
+            };
+            match tokio::time::timeout(SETTLING, ended).await {
+                Ok(ended) => ended?,
+                Err(_) => return Ok(Removed::Ending),
+            }
+        }
+        object::remove(&self.api, run, &removal, PropagationPolicy::Background).await
     }
 
     async fn await_gone(&self, run: &str, uid: &str, limit: Duration) -> Result<bool> {

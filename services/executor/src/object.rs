@@ -111,6 +111,16 @@ where
     }
 }
 
+/// Waits until the object of this name is as it should be, or gone.
+pub(crate) async fn until<K>(api: &Api<K>, run: &str, is_so: impl Fn(&K) -> bool) -> Result<()>
+where
+    K: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let is_so = |now: Option<&K>| now.is_none_or(&is_so);
+    let reached = await_condition(api.clone(), run, is_so).await;
+    reached.map(drop).map_err(|error| Error::Unavailable(error.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::batch::v1::Job;

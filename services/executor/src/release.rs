@@ -31,7 +31,8 @@ pub(crate) async fn release(
     finished: Option<Execution>,
 ) -> Result<bool> {
     let (run, stored, stage) = (target.run_name(), Stored::default(), Stage::Done);
-    let mut drive = Drive { leases, engines, target, run, stored, stage };
+    let version = String::new();
+    let mut drive = Drive { leases, engines, target, run, stored, stage, version };
     let mut machine: Release<String, String> = Release::new(owner.uid.clone(), engines.count());
     if let Some(run) = finished {
         let (engine, _) = engines.named(&run.engine)?;
@@ -47,7 +48,10 @@ pub(crate) async fn release(
                 }
                 drive.look(engine).await?
             }
-            other => drive.perform(other).await?,
+            other => match drive.perform(other).await? {
+                Some(seen) => seen,
+                None => return Ok(false),
+            },
         };
         action = machine.next(seen);
     }
@@ -62,37 +66,47 @@ struct Drive<'a> {
     stored: Stored,
     /// Stage of the run as last looked at; what was not looked at is known to be done.
     stage: Stage,
+    /// Its resourceVersion then.
+    version: String,
 }
 
 impl Drive<'_> {
-    async fn perform(&mut self, action: Action<String, String>) -> Result<Seen<String, String>> {
-        match action {
+    /// What came of an action; none of the removal of a run that has yet to end.
+    async fn perform(&mut self, action: Action<String, String>) -> Result<Option<Seen<String, String>>> {
+        Ok(Some(match action {
             Action::ReadLease => {
                 self.stored = self.leases.read(&self.run).await?;
-                Ok(Seen::Lease(self.stored.lock.clone()))
+                Seen::Lease(self.stored.lock.clone())
             }
-            Action::WriteLease { to, .. } => self.write_lease(to).await,
-            Action::Look(engine) => self.look(engine).await,
+            Action::WriteLease { to, .. } => self.write_lease(to).await?,
+            Action::Look(engine) => self.look(engine).await?,
             Action::Remove(engine, uid) => {
                 failpoint::hit("executor.release.delete.before");
-                let removal = Removal { uid: &uid, stage: self.stage, unchanged_since: None };
-                let removed = self.engines.at(engine).remove(&self.run, removal).await?;
+                let removed = self.remove(engine, &uid).await?;
                 failpoint::hit("executor.release.delete.after");
-                // What has changed is another object, so this one is gone.
-                Ok(if removed == Removed::Going { Seen::Removed } else { Seen::Gone })
+                match removed {
+                    Removed::Gone => Seen::Gone,
+                    Removed::Going | Removed::Changed => Seen::Removed,
+                    Removed::Ending => return Ok(None),
+                }
             }
-            Action::AwaitGone(..) | Action::Done => Ok(Seen::Moved),
-        }
+            Action::AwaitGone(..) | Action::Done => Seen::Moved,
+        }))
+    }
+
+    /// A start that was held up may wake what was asleep a moment ago: then it is looked at again, since
+    /// what is live ends in another way.
+    async fn remove(&self, engine: u8, uid: &str) -> Result<Removed> {
+        let is_asleep = self.stage == Stage::Inert;
+        let unchanged_since = Some(self.version.as_str()).filter(|_| is_asleep);
+        self.engines.at(engine).remove(&self.run, Removal { uid, stage: self.stage, unchanged_since }).await
     }
 
     async fn look(&mut self, engine: u8) -> Result<Seen<String, String>> {
         let found = self.engines.at(engine).look(&self.run).await?;
-        self.stage = found.as_ref().map_or(Stage::Done, |found| found.stage);
-        Ok(Seen::Run(found.map(|Found { owner, stage, going, uid, .. }| Run {
-            owner: owner.uid,
-            stage,
-            going,
-            id: uid,
+        Ok(Seen::Run(found.map(|Found { owner, stage, going, uid, resource_version, .. }| {
+            (self.stage, self.version) = (stage, resource_version);
+            Run { owner: owner.uid, stage, going, id: uid }
         })))
     }
 

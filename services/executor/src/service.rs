@@ -51,8 +51,10 @@ impl Service {
         let run_name = target.run_name();
         let stored = self.starter.leases.read(&run_name).await?;
         // A run that the watches do not know is either not there or so new that whoever acts on this
-        // answer meets it: a start looks for itself. One that they know may be gone, so it is looked at.
-        let is_known = !self.runs.is_synced() || self.runs.get(&run_name).is_some();
+        // answer meets it: a start looks for itself. One that they know may be gone, so it is looked at; so
+        // is one that a Lease speaks for, which may be where its engine could not be followed for a while.
+        let is_known =
+            !self.runs.is_synced() || self.runs.get(&run_name).is_some() || stored.holder.is_some();
         let found = if is_known { self.starter.engines.look(&run_name).await? } else { None };
         let lock = stored.lock.as_ref();
         Ok(proto::Target {

@@ -147,7 +147,11 @@ impl Drive<'_> {
         let Some((resource_version, stage)) = self.seen.get(uid) else { return Ok(Seen::Moved) };
         let removal = Removal { uid, stage: *stage, unchanged_since: Some(resource_version) };
         let removed = self.starter.engines.at(engine).remove(&self.run, removal).await?;
-        Ok(if removed == Removed::Changed { Seen::Moved } else { Seen::Removed })
+        match removed {
+            Removed::Changed => Ok(Seen::Moved),
+            Removed::Gone | Removed::Going => Ok(Seen::Removed),
+            Removed::Ending => Err(Error::Unsettled("the run before is still ending")),
+        }
     }
 
     async fn create(&mut self, engine: u8, token: i64) -> Result<Seen<String, String>> {

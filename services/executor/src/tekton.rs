@@ -4,6 +4,7 @@ mod follow;
 mod kind;
 mod observe;
 mod render;
+mod settle;
 mod spans;
 mod types;
 mod words;
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 use evenkeel_core::start::Stage;
 use evenkeel_kit::{shutdown::CancellationToken, trace::Carrier};
 use evenkeel_proto::execution::v1::{EngineCapability, Execution};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client,
     api::{ListParams, Patch, PostParams, PropagationPolicy},
@@ -47,6 +49,7 @@ pub(crate) struct TektonEngine {
     client: Client,
     api: Api<PipelineRun>,
     tasks: Api<TaskRun>,
+    pods: Api<Pod>,
     namespace: String,
     logs: Logs,
     run_as_non_root: bool,
@@ -58,9 +61,10 @@ impl TektonEngine {
     pub(crate) fn new(client: Client, namespace: &str, run_as_non_root: bool) -> Self {
         let (api, tasks) =
             (Api::namespaced(client.clone(), namespace), Api::namespaced(client.clone(), namespace));
+        let pods = Api::namespaced(client.clone(), namespace);
         let logs = Logs::new(client.clone());
         let namespace = namespace.to_owned();
-        Self { client, api, tasks, namespace, logs, run_as_non_root, kind: RwLock::default() }
+        Self { client, api, tasks, pods, namespace, logs, run_as_non_root, kind: RwLock::default() }
     }
 
     /// Asks how PipelineRuns are served now.
@@ -266,17 +270,14 @@ impl Engine for TektonEngine {
     #[tracing::instrument(name = "k8s.pipelinerun.delete", skip_all, fields(otel.kind = "client",
         k8s.namespace.name = self.namespace, k8s.pipelinerun.name = run))]
     async fn remove(&self, run: &str, removal: Removal<'_>) -> Result<Removed> {
-        // What has run stays until its pods are gone, so that nobody takes the target before that. Tekton
-        // owns TaskRuns by their PipelineRun and pods by their TaskRun, both with blockOwnerDeletion, and
-        // the garbage collector hands "foreground" down: pods go first, then TaskRuns, then the run. That
-        // goes for a run that has ended, too: Tekton says so once it has told the tasks to end, while
-        // pods may have their grace period before them. Nothing is made for a run on its way out, since
-        // Tekton leaves objects alone that are being deleted. One that was never live has nothing below it.
-        let propagation = match removal.stage {
-            Stage::Live | Stage::Done => PropagationPolicy::Foreground,
-            Stage::Inert => PropagationPolicy::Background,
-        };
-        object::remove(&self.api, run, &removal, propagation).await
+        // One that was never live has nothing below it.
+        if removal.stage != Stage::Inert {
+            let parts = settle::Parts { runs: &self.api, tasks: &self.tasks, pods: &self.pods };
+            if !parts.settle(run, removal.uid, removal.stage == Stage::Live).await? {
+                return Ok(Removed::Ending);
+            }
+        }
+        object::remove(&self.api, run, &removal, PropagationPolicy::Foreground).await
     }
 
     async fn await_gone(&self, run: &str, uid: &str, limit: Duration) -> Result<bool> {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     conditions::{self, Condition, kind},
-    record::{Spec, Status, StoredPhase},
+    record::{Outcome, Spec, Status, StoredPhase},
 };
 
 /// What an end is stored with.
@@ -110,6 +110,18 @@ fn the_payload_names_itself_and_what_ran() {
     assert_eq!(events[2].data["duration"], "1m30s");
     assert_eq!(events[2].data["started_at"], "1970-01-01T00:00:02Z");
     assert_eq!(events[2].data["pipelinerun_name"], "wfe-0123456789abcdef");
+}
+
+#[test]
+fn what_the_backend_said_at_the_end_is_in_the_record() {
+    let mut record = record(Phase::Completed);
+    assert!(derive(&record)[2].data.get("completion_message").is_none(), "it said nothing");
+    let message = format!("Tasks Completed: 2; results: replicas=3{}", "x".repeat(TEXT_MAX));
+    record.status.outcome = Some(Outcome { succeeded: true, message, ..Outcome::default() });
+    let told = derive(&record)[2].data["completion_message"].clone();
+    let told = told.as_str().unwrap();
+    assert!(told.starts_with("Tasks Completed: 2; results: replicas=3x"), "{told}");
+    assert_eq!(told.len(), TEXT_MAX);
 }
 
 #[test]

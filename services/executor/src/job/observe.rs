@@ -29,6 +29,17 @@ pub(crate) fn ending(job: &Job) -> Option<Ending> {
     end("Complete", true).or_else(|| end("Failed", false))
 }
 
+/// Whether Kubernetes has said that no pod of it is there or will be: it has ended, or was suspended by
+/// hand, when no deadline ends it.
+pub(super) fn is_at_rest(job: &Job) -> bool {
+    let is_suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
+    let pods = job
+        .status
+        .as_ref()
+        .map_or(0, |status| status.active.unwrap_or(0).saturating_add(status.terminating.unwrap_or(0)));
+    ending(job).is_some() || (is_suspended && pods == 0 && condition(job, "Suspended").is_some())
+}
+
 fn of(condition: &JobCondition, succeeded: bool) -> Ending {
     Ending {
         succeeded,

@@ -92,6 +92,27 @@ fn a_suspended_job_is_inert_only_if_it_was_never_live() {
 }
 
 #[test]
+fn a_job_is_at_rest_when_it_has_ended_or_was_suspended_and_has_no_pods() {
+    let at_rest = |suspend: bool, status: Value| {
+        let mut job = job(status);
+        job.spec.as_mut().unwrap().suspend = Some(suspend);
+        is_at_rest(&job)
+    };
+    let pods = |mut status: Value, kind: &str| {
+        status[kind] = 1.into();
+        status
+    };
+    assert!(at_rest(false, ended("Failed", "DeadlineExceeded")) && at_rest(false, ended("Complete", "x")));
+    assert!(!at_rest(false, json!({})) && !at_rest(false, ended("FailureTarget", "x")));
+    let suspended = ended("Suspended", "x");
+    assert!(at_rest(true, suspended.clone()));
+    assert!(!at_rest(true, json!({})), "Kubernetes has not heard of it yet");
+    assert!(!at_rest(false, suspended.clone()), "it goes on again");
+    assert!(!at_rest(true, pods(suspended.clone(), "active")));
+    assert!(!at_rest(true, pods(suspended, "terminating")));
+}
+
+#[test]
 fn a_suspended_job_of_somebody_else_is_never_inert() {
     let mut foreign = job(json!({}));
     foreign.spec.as_mut().unwrap().suspend = Some(true);

@@ -50,6 +50,7 @@ func pause() {
 //	ALLOCATE_MIB   take that much memory and use it
 //	SLEEP_SECONDS  wait that long (fractions allowed)
 //	PRINT_FILE     print what is in that file, as no workflow should that knows what it holds
+//	WRITE_FILE     write WRITE_TEXT into that file
 //	EXIT_CODE      end with this code
 func workflow() int {
 	fmt.Printf("remediating %s\n", value("TARGET_RESOURCE"))
@@ -69,6 +70,10 @@ func workflow() int {
 	if path := os.Getenv("PRINT_FILE"); path != "" {
 		content, err := os.ReadFile(path)
 		fmt.Printf("read %s: %s (%v)\n", path, content, err)
+	}
+	if path := os.Getenv("WRITE_FILE"); path != "" {
+		err := os.WriteFile(path, []byte(os.Getenv("WRITE_TEXT")), 0o644)
+		fmt.Printf("wrote %s (%v)\n", path, err)
 	}
 	if code := int(number("EXIT_CODE")); code != 0 {
 		fmt.Printf("could not remediate: told to end with code %d\n", code)

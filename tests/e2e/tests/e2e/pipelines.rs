@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, panic::AssertUnwindSafe, time::Duration};
 
 use evenkeel_api::WorkflowExecution;
-use evenkeel_cluster::{Bundle, Cluster, DEMO_STEP};
+use evenkeel_cluster::{Bundle, DEMO_STEP};
 use evenkeel_core::target::run_name;
 use evenkeel_test_kit::{Environment, Shared, wait};
 use futures::{FutureExt as _, future::BoxFuture};
@@ -135,12 +135,6 @@ pub(crate) fn asked(
     let (run, requests) = (run_of(execution), environment.requests().unwrap());
     let of_run = requests.iter().filter(|request| request.name == run && request.code < 300);
     of_run.filter(|request| request.verb == verb && request.resource == resource).count()
-}
-
-/// Whether the node has an image with a shell.
-pub(crate) fn has_shell(environment: &Environment) -> bool {
-    let cluster = environment.kubeconfig().parent().and_then(|dir| dir.file_name()?.to_str());
-    cluster.is_some_and(|name| Cluster::attach(name).is_ok_and(|cluster| cluster.has_shell()))
 }
 
 /// Lets whoever connects here speak with somebody else, for as long as it is polled.

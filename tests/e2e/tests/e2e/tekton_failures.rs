@@ -137,21 +137,21 @@ fn failed_tasks(environment: &Environment) -> [Case; 3] {
 fn late_tasks(environment: &Environment) -> [Case; 2] {
     let slow = task(environment, "work", &[("SLEEP_SECONDS", "600")]);
     let mut hurried = slow.clone();
-    hurried["timeout"] = "10s".into();
+    hurried["timeout"] = "30s".into();
     let late = execution(environment, "late-pipeline", &workflow(environment, &[slow]), &[]);
     [
         Case {
             failure: failed("DeadlineExceeded", None),
             task: Some(("work", 0, None)),
-            message: vec![format!("PipelineRun \"{}\" failed to finish within \"15s\"", run_of(&late))],
-            execution: within(late, "15s"),
-            advice: "timeout in executionConfig (now 15s)",
+            message: vec![format!("PipelineRun \"{}\" failed to finish within \"45s\"", run_of(&late))],
+            execution: within(late, "45s"),
+            advice: "timeout in executionConfig (now 45s)",
         },
         Case {
             execution: execution(environment, "late-task", &workflow(environment, &[hurried]), &[]),
             failure: failed("DeadlineExceeded", None),
             task: Some(("work", 0, None)),
-            message: vec!["failed to finish within \"10s\"".into()],
+            message: vec!["failed to finish within \"30s\"".into()],
             advice: "timeout in executionConfig",
         },
     ]

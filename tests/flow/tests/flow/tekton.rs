@@ -22,8 +22,8 @@ use tokio::task::{block_in_place, spawn_blocking};
 
 use crate::support::{LIMIT, options};
 
-/// A few times what the executor takes to look again.
-const SECONDS: Duration = Duration::from_secs(20);
+/// Many times what the executor takes to look again.
+const SECONDS: Duration = Duration::from_secs(60);
 /// The kinds that the executor uses.
 const DEFINITIONS: [&str; 2] = ["pipelineruns.tekton.dev", "taskruns.tekton.dev"];
 
