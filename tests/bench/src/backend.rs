@@ -8,7 +8,7 @@ use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
-    Api, ResourceExt as _,
+    Api, ResourceExt,
     api::{Patch, PatchParams},
     runtime::{WatchStreamExt as _, watcher},
 };
@@ -31,8 +31,8 @@ impl Backend {
         completed: impl Fn(&Job) + Send + 'static,
     ) -> Self {
         let jobs = complete(environment.jobs(), timeline.clone(), completed);
-        let executions = follow(environment.executions(), timeline.clone());
-        Self(vec![tokio::spawn(said("Jobs", jobs)), tokio::spawn(said("executions", executions))])
+        let executions = follow_executions(environment.executions(), timeline.clone());
+        Self(vec![tokio::spawn(said("Jobs", jobs)), tokio::spawn(executions)])
     }
 }
 
@@ -49,10 +49,10 @@ async fn said(what: &str, ended: impl Future<Output = Result<(), watcher::Error>
 }
 
 /// The name of the execution that a run is for: its own, if it is for none.
-fn name_of(job: &Job) -> String {
-    let owner = job.annotations().get("evenkeel.dev/owner");
+pub(crate) fn name_of(run: &impl ResourceExt) -> String {
+    let owner = run.annotations().get("evenkeel.dev/owner");
     let name = owner.and_then(|owner| owner.split_once('/')).map(|(_, name)| name.to_owned());
-    name.unwrap_or_else(|| job.name_any())
+    name.unwrap_or_else(|| run.name_any())
 }
 
 fn is_complete(job: &Job) -> bool {
@@ -102,6 +102,11 @@ async fn end(jobs: Api<Job>, job: String, name: String, timeline: Timeline) {
     if let Err(error) = jobs.patch_status(&job, &PatchParams::default(), &Patch::Merge(status)).await {
         eprintln!("could not complete {name}: {error}");
     }
+}
+
+/// Notes what the status of executions says.
+pub(crate) async fn follow_executions(executions: Api<WorkflowExecution>, timeline: Timeline) {
+    said("executions", follow(executions, timeline)).await;
 }
 
 async fn follow(api: Api<WorkflowExecution>, timeline: Timeline) -> Result<(), watcher::Error> {

@@ -3,11 +3,12 @@
 use std::{process::ExitCode, time::Instant};
 
 use clap::{Parser, ValueEnum};
+use evenkeel_cluster::Tier;
 use evenkeel_test_bench::{
     load::burst,
     report::Table,
     resources,
-    sections::{active, audit, latency, memory, scale, throughput, tracing, writes},
+    sections::{active, audit, latency, memory, scale, tekton, throughput, tracing, writes},
     site::{Ground, Site},
     timeline::Stage,
 };
@@ -30,6 +31,9 @@ struct Cli {
     /// How many executions run besides, there.
     #[arg(long, env = "EVENKEEL_BENCH_RUNNING", default_value_t = 2000)]
     running: usize,
+    /// How many pipelines to run with and without us, in the section `tekton`.
+    #[arg(long, default_value_t = 25)]
+    pipelines: usize,
 }
 
 /// A part of what is measured.
@@ -47,6 +51,8 @@ enum Section {
     Active,
     /// Start, memory and speed where very many executions have finished.
     Scale,
+    /// What an execution adds to a pipeline of the real Tekton.
+    Tekton,
 }
 
 impl Cli {
@@ -74,13 +80,26 @@ fn main() -> ExitCode {
 
 async fn run(cli: &Cli) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let ground = tokio::task::spawn_blocking(Ground::start).await??;
     println!("{}; the cluster, the services and this bench share them", resources::processor());
     println!("etcd does not sync its writes to disk here; the audit log does");
     let mut tables = Tables::default();
+    if cli.only.is_empty() || cli.only.iter().any(|section| *section != Section::Tekton) {
+        without_pods(cli, &mut tables).await?;
+    }
+    if cli.wants(Section::Tekton) {
+        with_tekton(cli, &mut tables).await?;
+    }
+    tables.end();
+    println!("measured in {:.0} s", begun.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// What is measured in a control plane, where runs end at once.
+async fn without_pods(cli: &Cli, tables: &mut Tables) -> anyhow::Result<()> {
+    let ground = tokio::task::spawn_blocking(Ground::start).await??;
     if [Section::Latency, Section::Throughput, Section::Tracing, Section::Audit].iter().any(|s| cli.wants(*s))
     {
-        usual(cli, &ground, &mut tables).await?;
+        usual(cli, &ground, tables).await?;
     }
     if cli.wants(Section::Active) {
         let (services, raw) = (ground.services(None).await?, ground.raw().await?);
@@ -92,8 +111,18 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
     if cli.wants(Section::Scale) {
         scale::measure(&ground, cli.objects, cli.running, |table| tables.add(table)).await?;
     }
-    tables.end();
-    println!("measured in {:.0} s", begun.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// What is measured where the real Tekton runs pipelines.
+async fn with_tekton(cli: &Cli, tables: &mut Tables) -> anyhow::Result<()> {
+    let (tier, why) = Tier::best();
+    if tier != Tier::Node {
+        println!("\nthe section tekton is left out: {why}");
+        return Ok(());
+    }
+    let ground = tokio::task::spawn_blocking(Ground::start_with_tekton).await??;
+    tekton::measure(&ground, cli.pipelines).await?.into_iter().for_each(|table| tables.add(table));
     Ok(())
 }
 
@@ -112,7 +141,11 @@ async fn usual(cli: &Cli, ground: &Ground, tables: &mut Tables) -> anyhow::Resul
     if cli.wants(Section::Throughput) {
         let before = services.environment.requests()?.len();
         tables.add(throughput::measure(ground, &services, &raw, count).await?);
-        tables.add(writes::table(&services.environment.requests()?[before..], count));
+        tables.add(writes::table(
+            "requests per execution",
+            &services.environment.requests()?[before..],
+            count,
+        ));
         let done = services.timeline.count(Stage::Settled);
         tables.add(memory::table(&idle, &services.resident_memory()?, done));
     }

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod latency;
 pub mod memory;
 pub mod scale;
+pub mod tekton;
 pub mod throughput;
 pub mod tracing;
 pub mod writes;

@@ -9,29 +9,41 @@ use tokio::task::JoinHandle;
 
 use crate::{backend::Backend, load::Maker, raw::Raw, resources, timeline::Timeline};
 
-/// A control plane of a run's own. Runs are ended by [`Backend`], so there is no Job controller.
+/// A cluster of a run's own.
 pub struct Ground {
     cluster: Cluster,
     requests: PathBuf,
+    /// Reference of the bundle that pipelines come from, where there is Tekton.
+    bundle: Option<String>,
 }
 
 impl Ground {
-    /// Starts it. Blocks.
+    /// Starts a control plane. Runs are ended by [`Backend`], so there is no Job controller. Blocks.
     pub fn start() -> anyhow::Result<Self> {
+        let options = Cluster::options().tier(Tier::ControlPlane);
+        Self::of(options.argument(Component::ControllerManager, "--controllers=*,-job-controller"))
+    }
+
+    /// Starts a cluster where pods run, and pipelines by the real Tekton. Blocks.
+    pub fn start_with_tekton() -> anyhow::Result<Self> {
+        let mut ground = Self::of(Cluster::options().tier(Tier::Node).tekton(true))?;
+        ground.bundle = Some(ground.cluster.registry()?.push_demo_bundle()?);
+        Ok(ground)
+    }
+
+    fn of(options: evenkeel_cluster::Options) -> anyhow::Result<Self> {
         let repository = Repository::find()?;
         let directory = repository.file("target/clusters");
         std::fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
         let requests = directory.join(format!("bench-{}-requests.log", std::process::id()));
         let policy = repository.file("deploy/dev/request-record.yaml");
-        let cluster = Cluster::options()
-            .tier(Tier::ControlPlane)
+        let cluster = options
             .progress(true)
             .argument(Component::ApiServer, format!("--audit-policy-file={}", policy.display()))
             .argument(Component::ApiServer, format!("--audit-log-path={}", requests.display()))
             .argument(Component::ApiServer, "--audit-log-maxsize=1000")
-            .argument(Component::ControllerManager, "--controllers=*,-job-controller")
             .start()?;
-        Ok(Self { cluster, requests })
+        Ok(Self { cluster, requests, bundle: None })
     }
 
     /// An environment with all services, which export spans to this address, if any.
@@ -46,8 +58,7 @@ impl Ground {
 
     /// An environment without services, where the raw client works.
     pub async fn raw(&self) -> anyhow::Result<Site> {
-        let options = Service::ALL.into_iter().fold(self.options(), Options::without);
-        let environment = Arc::new(Environment::start(options).await?);
+        let environment = Arc::new(self.bare_environment().await?);
         let (raw, timeline) = (Raw::new(&environment), Timeline::default());
         let backend = Backend::begin(&environment, &timeline, raw.completed());
         let follow = Some(raw.follow(&timeline));
@@ -58,6 +69,21 @@ impl Ground {
             _backend: backend,
             _follow: follow,
         })
+    }
+
+    /// An environment with all services, and nothing else.
+    pub async fn environment(&self) -> anyhow::Result<Environment> {
+        Environment::start(self.options()).await
+    }
+
+    /// An environment without services.
+    pub async fn bare_environment(&self) -> anyhow::Result<Environment> {
+        Environment::start(Service::ALL.into_iter().fold(self.options(), Options::without)).await
+    }
+
+    /// Reference of the bundle that pipelines come from.
+    pub fn bundle(&self) -> anyhow::Result<&str> {
+        self.bundle.as_deref().context("there is no Tekton in this cluster")
     }
 
     fn options(&self) -> Options {

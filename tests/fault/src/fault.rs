@@ -17,6 +17,29 @@ pub struct Fault {
     pub place: Place,
     /// What goes on meanwhile.
     pub story: Story,
+    /// What runs the execution.
+    pub engine: Engine,
+    /// What runs the other attempt, if there is one.
+    pub rival: Engine,
+}
+
+/// What runs workflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Kubernetes Jobs.
+    Job,
+    /// Tekton's pipelines.
+    Tekton,
+}
+
+impl Engine {
+    /// As executions name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Tekton => "tekton",
+        }
+    }
 }
 
 /// What is done.
@@ -35,6 +58,9 @@ pub enum Action {
     Both,
     /// It stands still in a start, while another attempt asks another process for the target.
     Rival,
+    /// It is killed in a start. Another attempt asks another process for the target, and only then is
+    /// it started again and asked to go on.
+    Heir,
     /// It stands still in a start, while another process releases the attempt.
     Release,
 }
@@ -67,7 +93,12 @@ pub(crate) const GIVE_UP: &str = "lease.give_up";
 impl Fault {
     /// Whether it is about attempts that compete, and not about one execution.
     pub fn is_about_rivals(&self) -> bool {
-        matches!(self.action, Action::Rival | Action::Release)
+        matches!(self.action, Action::Rival | Action::Heir | Action::Release)
+    }
+
+    /// Whether it takes a cluster with Tekton.
+    pub fn needs_tekton(&self) -> bool {
+        [self.engine, self.rival].contains(&Engine::Tekton)
     }
 
     /// Whether the run is live when the service stands still here.
@@ -107,13 +138,16 @@ impl Fault {
 
     /// What `EVENKEEL_FAILPOINTS` has to be for it; empty when it needs none.
     pub fn failpoint(&self) -> String {
-        let is_killed =
-            matches!(self.action, Action::Kill | Action::Failover) && self.armed() == self.service;
-        let action = if is_killed { "kill" } else { "stop" };
+        let action = if self.is_killed() { "kill" } else { "stop" };
         match self.place {
             Place::Point { time, .. } => format!("{}@{time}={action}", self.point(self.armed())),
             Place::Anywhere(_) => String::new(),
         }
+    }
+
+    /// Whether the service ends at its failpoint.
+    pub fn is_killed(&self) -> bool {
+        matches!(self.action, Action::Kill | Action::Failover | Action::Heir) && self.armed() == self.service
     }
 
     /// The settings that every process of the service has for it, beside those of its lane.
@@ -131,14 +165,26 @@ impl Fault {
             Action::Failover => "failover",
             Action::Both => "both",
             Action::Rival => "rival",
+            Action::Heir => "heir",
             Action::Release => "release",
         };
         let place = match self.place {
             Place::Point { time, .. } => format!("{}-{time}", self.point(self.service)),
             Place::Anywhere(_) => format!("{}-anywhere", self.service),
         };
-        let told = self.story.tag().map(|tag| format!("-{tag}")).unwrap_or_default();
-        format!("{place}-{action}{told}").replace(['.', '_'], "-")
+        let parts = [vec![place.as_str(), action], self.tags()].concat();
+        parts.join("-").replace(['.', '_'], "-")
+    }
+
+    /// Words for what is not as it is in most rows.
+    fn tags(&self) -> Vec<&'static str> {
+        let engines: &[Engine] = match (self.engine, self.rival) {
+            (Engine::Job, Engine::Job) => &[],
+            (Engine::Tekton, Engine::Tekton) => &[Engine::Tekton],
+            (Engine::Tekton, Engine::Job) => &[Engine::Tekton, Engine::Job],
+            (Engine::Job, Engine::Tekton) => &[Engine::Job, Engine::Tekton],
+        };
+        self.story.tag().into_iter().chain(engines.iter().map(|engine| engine.name())).collect()
     }
 
     fn point(&self, service: Service) -> String {
@@ -166,9 +212,11 @@ impl fmt::Display for Fault {
             Action::Both if matches!(self.place, Place::Anywhere(_)) => "killed, two act",
             Action::Both => "paused, then two act",
             Action::Rival => "paused, a rival asks",
+            Action::Heir => "killed, a rival asks",
             Action::Release => "paused, released meanwhile",
         };
-        let told = self.story.tag().map(|tag| format!(" ({tag})")).unwrap_or_default();
+        let told = self.tags().join(", ");
+        let told = if told.is_empty() { told } else { format!(" ({told})") };
         f.pad(&format!("{place}, {action}{told}"))
     }
 }

@@ -1,12 +1,13 @@
 //! Where faults happen, one after the other: an environment whose controller reaches the executor
 //! through a switch, and whose pods end by themselves.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
+use anyhow::Context as _;
 use evenkeel_cluster::Tier;
 use evenkeel_test_kit::{Environment, Launches, Options, Replica, Service, ServiceProcess, StandIn};
 
-use crate::switch::Switch;
+use crate::{cluster::Ground, fault::Engine, switch::Switch};
 
 /// After this, an attempt that took a target and launched nothing loses it to another.
 pub const START_TIMEOUT: Duration = Duration::from_secs(1);
@@ -27,22 +28,33 @@ pub struct Lane {
     pub switch: Switch,
     /// The runs that went live.
     pub launches: Launches,
-    _kubelet: StandIn,
+    bundle: Option<String>,
+    /// Where there is no real one.
+    _kubelet: Option<StandIn>,
 }
 
 impl Lane {
     /// Starts one in this cluster.
-    pub async fn open(kubeconfig: &Path) -> anyhow::Result<Self> {
-        let options =
-            Options::default().tier(Tier::ControlPlane).cluster(kubeconfig).without(Service::Controller);
+    pub async fn open(ground: &Ground) -> anyhow::Result<Self> {
+        let options = Options::default().tier(Tier::ControlPlane).cluster(&ground.kubeconfig());
+        let options = options.without(Service::Controller);
         let options = SETTINGS.into_iter().fold(options, |all, (name, value)| all.setting(name, value));
         let environment = Environment::start(options).await?;
         let switch = Switch::begin(environment.executor_address()).await?;
         let launches = environment.launches().await?;
-        let kubelet = StandIn::begin(environment.pods());
-        let lane = Self { environment, switch, launches, _kubelet: kubelet };
+        let kubelet = (!ground.has_node()).then(|| StandIn::begin(environment.pods()));
+        let bundle = ground.bundle.clone();
+        let lane = Self { environment, switch, launches, bundle, _kubelet: kubelet };
         lane.start(Service::Controller, "").await?;
         Ok(lane)
+    }
+
+    /// Reference of the demo workflow for an engine.
+    pub fn workflow(&self, engine: Engine) -> anyhow::Result<&str> {
+        match engine {
+            Engine::Job => Ok(evenkeel_cluster::DEMO_IMAGE),
+            Engine::Tekton => self.bundle.as_deref().context("this lane has no Tekton"),
+        }
     }
 
     /// Starts a service with a failpoint, or an empty text for none, and waits until it is ready.

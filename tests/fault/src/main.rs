@@ -3,19 +3,22 @@
 use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
-use evenkeel_test_fault::{cluster, fault::Fault, schedule::Schedule, seed, table, verdict::Verdict};
+use evenkeel_test_fault::{cluster::Ground, fault::Fault, schedule::Schedule, seed, table, verdict::Verdict};
 
 /// Kills and pauses services around every effect they have, and shows what became of it.
 #[derive(Parser)]
 #[command(name = "evenkeel-fault")]
 struct Cli {
-    /// Only faults whose name contains this, such as `executor.create` or `paused`.
+    /// Only faults whose name contains this, such as `executor.create`, `paused` or `tekton`.
     #[arg(default_value = "")]
     only: String,
     /// How many random schedules to play as well; each has a seed of its own.
     #[arg(long, default_value_t = 3)]
     schedules: u64,
 }
+
+/// What the lines of random schedules begin with.
+const SCHEDULE: &str = "random schedule";
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -34,27 +37,37 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<bool> {
     let begun = Instant::now();
     let seed = seed::chosen()?;
-    let cluster = cluster::shared().await?;
-    let faults: Vec<Fault> =
-        Fault::all().into_iter().filter(|fault| fault.to_string().contains(&cli.only)).collect();
-    let rows = faults.len();
-    let mut failed = table::play(&cluster.kubeconfig_path(), faults, seed).await?;
-    println!();
-    for seed in (0..cli.schedules).map(|nth| seed.wrapping_add(nth)) {
-        failed += usize::from(!schedule(&cluster, seed).await);
+    let chosen = Fault::all().into_iter().filter(|fault| fault.to_string().contains(&cli.only));
+    let (pipelines, jobs): (Vec<_>, Vec<_>) = chosen.partition(Fault::needs_tekton);
+    let schedules = if SCHEDULE.contains(&cli.only) { cli.schedules } else { 0 };
+    let (mut all, mut failed) = (jobs.len() + usize::try_from(schedules)?, 0);
+    if all > 0 {
+        let ground = Ground::without_pods().await?;
+        failed += table::play(&ground, jobs, seed).await?;
+        println!();
+        for seed in (0..schedules).map(|nth| seed.wrapping_add(nth)) {
+            failed += usize::from(!schedule(&ground, seed).await);
+        }
+        println!();
     }
-    let seconds = begun.elapsed().as_secs_f32();
-    let all = rows + usize::try_from(cli.schedules)?;
-    println!("\n{} of {all} as they must be, in {seconds:.0} s", all - failed);
+    let hindrance = Ground::hindrance().filter(|_| !pipelines.is_empty());
+    if let Some(why) = &hindrance {
+        println!("{} rows with Tekton were left out: {why}", pipelines.len());
+    } else if !pipelines.is_empty() {
+        all += pipelines.len();
+        failed += table::play(&Ground::with_tekton().await?, pipelines, seed).await?;
+        println!();
+    }
+    println!("{} of {all} as they must be, in {:.0} s", all - failed, begun.elapsed().as_secs_f32());
     Ok(failed == 0)
 }
 
 /// Plays one random schedule and shows it. Whether all was as it must be.
-async fn schedule(cluster: &evenkeel_cluster::Cluster, seed: u64) -> bool {
+async fn schedule(ground: &Ground, seed: u64) -> bool {
     let begun = Instant::now();
-    let played = Schedule::of(seed).play(&cluster.kubeconfig_path()).await;
+    let played = Schedule::of(seed).play(ground).await;
     let seconds = begun.elapsed().as_secs_f32();
-    let name = format!("random schedule, seed {seed}");
+    let name = format!("{SCHEDULE}, seed {seed}");
     match played {
         Ok(verdicts) if verdicts.iter().all(Verdict::is_good) => {
             println!("{name}: {} executions, all as they must be, {seconds:.1} s", verdicts.len());

@@ -3,7 +3,7 @@
 use evenkeel_test_kit::Service;
 
 use crate::{
-    fault::{ACQUIRE, Action, CANCEL, CREATE_LEASE, Fault, GIVE_UP, Place},
+    fault::{ACQUIRE, Action, CANCEL, CREATE_LEASE, Engine, Fault, GIVE_UP, Place},
     story::Story,
 };
 
@@ -62,18 +62,43 @@ impl Fault {
         let effects = || USUAL.into_iter().chain(OTHER);
         let at_points = effects().flat_map(|effect| at(effect, actions(effect)));
         let killed = Service::ALL.map(|service| anywhere(service, Action::Kill, 4));
-        let in_starts = START.into_iter().flat_map(|effect| {
-            let story = if effect == READ { Story::UsedTarget } else { Story::Plain };
-            at((Service::Executor, effect, &[1], story), &[Action::Rival, Action::Release])
-        });
+        let in_starts = in_starts(&[Action::Rival, Action::Release]);
         // Only the controller has a leader, and nothing of it is left once its Lease is given up.
         let of_leader = effects().filter(|(service, effect, ..)| {
             *service == Service::Controller && ![CREATE_LEASE, ACQUIRE, GIVE_UP, CANCEL].contains(effect)
         });
         let of_leader = of_leader.flat_map(|effect| at(effect, of_two(effect)));
         let two = anywhere(Service::Controller, Action::Both, 3);
-        at_points.chain(killed).chain(in_starts).chain(of_leader).chain([two]).collect()
+        let of_jobs = at_points.chain(killed).chain(in_starts).chain(of_leader).chain([two]);
+        of_jobs.chain(with_tekton()).collect()
     }
+}
+
+/// What depends on the engine, with Tekton instead of Jobs: what the executor does, and the services
+/// that wait for it. Last are starts of one engine whose rival has the other.
+fn with_tekton() -> impl Iterator<Item = Fault> {
+    let effects = USUAL.into_iter().chain(OTHER).filter(|(service, effect, _, story)| match service {
+        Service::Executor => *story != Story::Withdrawn,
+        Service::Controller => *effect == CANCEL,
+        Service::Audit => false,
+    });
+    let waiting = ["status", "release"].map(|effect| (Service::Controller, effect, &[1][..], Story::Plain));
+    let at_points = effects.chain(waiting).flat_map(|effect| at(effect, actions(effect)));
+    let killed = anywhere(Service::Executor, Action::Kill, 4);
+    let alone = at_points.chain([killed]).chain(in_starts(&[Action::Rival, Action::Release]));
+    let alone = alone.map(|fault| Fault { engine: Engine::Tekton, rival: Engine::Tekton, ..fault });
+    let before_jobs = in_starts(&[Action::Rival, Action::Heir]);
+    let before_jobs = before_jobs.map(|fault| Fault { engine: Engine::Tekton, ..fault });
+    let behind_jobs = in_starts(&[Action::Rival]).map(|fault| Fault { rival: Engine::Tekton, ..fault });
+    alone.chain(before_jobs).chain(behind_jobs)
+}
+
+/// Every place in a start.
+fn in_starts(actions: &'static [Action]) -> impl Iterator<Item = Fault> {
+    START.into_iter().flat_map(move |effect| {
+        let story = if effect == READ { Story::UsedTarget } else { Story::Plain };
+        at((Service::Executor, effect, &[1], story), actions)
+    })
 }
 
 fn actions((service, effect, ..): Effect) -> &'static [Action] {
@@ -95,13 +120,17 @@ fn at((service, effect, times, story): Effect, actions: &'static [Action]) -> im
     times.iter().flat_map(move |time| {
         [false, true].into_iter().flat_map(move |after| {
             let place = Place::Point { effect, after, time: *time };
-            actions.iter().map(move |action| Fault { service, action: *action, place, story })
+            actions.iter().map(move |action| of_job(service, *action, place, story))
         })
     })
 }
 
 fn anywhere(service: Service, action: Action, count: u32) -> Fault {
-    Fault { service, action, place: Place::Anywhere(count), story: Story::Plain }
+    of_job(service, action, Place::Anywhere(count), Story::Plain)
+}
+
+fn of_job(service: Service, action: Action, place: Place, story: Story) -> Fault {
+    Fault { service, action, place, story, engine: Engine::Job, rival: Engine::Job }
 }
 
 #[cfg(test)]
@@ -122,12 +151,8 @@ mod tests {
 
     #[test]
     fn a_failpoint_is_named_as_the_services_name_it() {
-        let fault = |effect, action, story| Fault {
-            service: Service::Controller,
-            action,
-            place: Place::Point { effect, after: true, time: 1 },
-            story,
-        };
+        let place = |effect| Place::Point { effect, after: true, time: 1 };
+        let fault = |effect, action, story| of_job(Service::Controller, action, place(effect), story);
         let paused = fault("finalizer_remove", Action::Takeover, Story::Plain);
         assert_eq!(paused.failpoint(), "controller.finalizer_remove.after@1=stop");
         let killed = fault("delete", Action::Failover, Story::Kept);

@@ -15,12 +15,13 @@ use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use crate::{
-    fault::{Action, Fault},
+    fault::{Action, Engine, Fault},
     lane::{Lane, START_TIMEOUT},
     verdict::{Verdict, judge_rivals},
 };
 
-const LIMIT: Duration = Duration::from_secs(30);
+/// A pod has 30 seconds to end, and some take them all.
+const LIMIT: Duration = Duration::from_secs(90);
 /// Long enough for the target to be taken over, if it ever is.
 const PATIENCE: Duration = START_TIMEOUT.saturating_add(Duration::from_secs(2));
 const RETRY: Duration = Duration::from_millis(50);
@@ -36,18 +37,28 @@ pub async fn play(lane: &Lane, fault: &Fault) -> anyhow::Result<Verdict> {
     process.stop().await?;
     lane.start(Service::Executor, &fault.failpoint()).await?;
     let mut slow = client(lane, &lane.environment.executor_address())?;
-    let (first, second) = (attempt(lane, fault, "first"), attempt(lane, fault, "second"));
+    let first = attempt(lane, fault, "first", fault.engine)?;
+    let second = attempt(lane, fault, "second", fault.rival)?;
     let token = token(&mut slow, &first).await?;
-    let started = tokio::spawn(start(slow, first.clone(), token));
-    process.paused(LIMIT).await?;
+    let started = tokio::spawn(start(slow.clone(), first.clone(), token));
+    if fault.is_killed() {
+        process.exited(LIMIT).await?;
+    } else {
+        process.paused(LIMIT).await?;
+    }
     let other = lane.start_replica(Service::Executor, &[]).await?;
     let mut quick = client(lane, other.address())?;
     let meanwhile = match fault.action {
-        Action::Rival => take(&mut quick, &second).await?,
-        _ => release(&mut quick, &first).await.map(|()| Err("not asked".to_owned()))?,
+        Action::Release => release(&mut quick, &first).await.map(|()| Err("not asked".to_owned()))?,
+        _ => take(&mut quick, &second).await?,
     };
-    process.resume();
-    let late = started.await?;
+    let late = if fault.is_killed() {
+        lane.start(Service::Executor, "").await?;
+        start(slow, first.clone(), token).await
+    } else {
+        process.resume();
+        started.await?
+    };
     // Whatever it still had in hand is done when it has ended.
     process.stop().await?;
     let verdict = judge_rivals(lane, [(&uid(&first), &late), (&uid(&second), &meanwhile)], fault).await;
@@ -67,23 +78,23 @@ fn client(lane: &Lane, address: &str) -> anyhow::Result<Client> {
 /// Makes the target of this fault one that was used before.
 pub async fn use_target(lane: &Lane, fault: &Fault) -> anyhow::Result<()> {
     let mut client = client(lane, &lane.environment.executor_address())?;
-    release(&mut client, &attempt(lane, fault, "earlier")).await
+    release(&mut client, &attempt(lane, fault, "earlier", fault.engine)?).await
 }
 
 /// An attempt on the target of this fault, that runs until it is released.
-fn attempt(lane: &Lane, fault: &Fault, which: &str) -> ExecutionSpec {
+fn attempt(lane: &Lane, fault: &Fault, which: &str, engine: Engine) -> anyhow::Result<ExecutionSpec> {
     let name = format!("{}-{which}", fault.slug());
     let owner =
         Owner { namespace: lane.environment.namespace().to_owned(), uid: format!("uid-of-{name}"), name };
-    ExecutionSpec {
+    Ok(ExecutionSpec {
         owner: Some(owner),
         target: format!("shop/Deployment/{}", fault.slug()),
-        engine: "job".into(),
+        engine: engine.name().into(),
         workflow_id: "rivals".into(),
-        bundle: evenkeel_cluster::DEMO_IMAGE.into(),
+        bundle: lane.workflow(engine)?.into(),
         parameters: [("SLEEP_SECONDS".to_owned(), "600".to_owned())].into(),
         ..ExecutionSpec::default()
-    }
+    })
 }
 
 fn uid(spec: &ExecutionSpec) -> String {

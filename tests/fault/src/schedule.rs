@@ -1,7 +1,7 @@
 //! Several executions on few targets, and faults at random moments, two replicas of everything but
 //! the audit log. The same seed yields the same schedule.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use evenkeel_test_kit::{Replica, Service, ServiceProcess, wait};
@@ -11,6 +11,7 @@ use rand::{Rng, RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
+    cluster::Ground,
     ending::{Ending, Outcome},
     lane::Lane,
     verdict::{Verdict, judge},
@@ -88,8 +89,8 @@ impl Schedule {
     }
 
     /// Plays it in a lane of its own and judges every execution.
-    pub async fn play(&self, kubeconfig: &Path) -> anyhow::Result<Vec<Verdict>> {
-        let lane = Lane::open(kubeconfig).await?;
+    pub async fn play(&self, ground: &Ground) -> anyhow::Result<Vec<Verdict>> {
+        let lane = Lane::open(ground).await?;
         let seconds =
             [Service::Executor, Service::Controller].map(|service| lane.start_replica(service, &[]));
         let seconds = try_join_all(seconds).await?;

@@ -25,8 +25,9 @@ use crate::{
     rival,
 };
 
-/// More than anything here takes, however busy the machine is.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// More than anything here takes, however busy the machine is. A step of a pipeline waits until the
+/// kubelet shows it that it may begin, which now and then looks again only after a minute.
+pub(crate) const LIMIT: Duration = Duration::from_secs(150);
 /// Between the tries of a client that finds nobody.
 const RETRY: Duration = Duration::from_millis(50);
 /// Ends an execution before its time; the value says why.
@@ -97,7 +98,7 @@ impl Story {
             Self::Cleared => Some(clear_broken(environment, fault).await?),
             _ => None,
         };
-        let created = environment.apply(&self.execution(environment, fault)).await?;
+        let created = environment.apply(&self.execution(lane, fault)?).await?;
         if matches!(self, Self::Called | Self::Cancelled) {
             environment.phase(&name, "Running", LIMIT).await?;
         }
@@ -123,13 +124,16 @@ impl Story {
         }
     }
 
-    fn execution(self, environment: &Environment, fault: &Fault) -> WorkflowExecution {
+    fn execution(self, lane: &Lane, fault: &Fault) -> anyhow::Result<WorkflowExecution> {
         let parameters: &[(&str, &str)] = match self {
             Self::Called | Self::Cancelled => &[("SLEEP_SECONDS", "600")],
             Self::Long => &[("SLEEP_SECONDS", "4")],
             _ => &[],
         };
-        let mut execution = environment.execution(&fault.slug(), &target(fault), parameters);
+        let mut execution = lane.environment.execution(&fault.slug(), &target(fault), parameters);
+        let workflow = &mut execution.spec.workflow_ref;
+        lane.workflow(fault.engine)?.clone_into(&mut workflow.execution_bundle);
+        workflow.execution_engine = Some(fault.engine.name().to_owned());
         match self {
             Self::Refused => execution.spec.workflow_ref.execution_engine = Some("argo".to_owned()),
             Self::Withdrawn => {
@@ -137,7 +141,7 @@ impl Story {
             }
             _ => {}
         }
-        execution
+        Ok(execution)
     }
 }
 

@@ -1,36 +1,31 @@
 //! All rows, side by side in several lanes, shown as they end.
 
-use std::{
-    collections::VecDeque,
-    fs,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{collections::VecDeque, fs, path::PathBuf, time::Instant};
 
 use anyhow::Context as _;
 use evenkeel_test_kit::{Repository, Service};
 use futures::future::join_all;
 use tokio::sync::Mutex;
 
-use crate::{fault::Fault, lane::Lane, scenario, verdict::Verdict};
+use crate::{cluster::Ground, fault::Fault, lane::Lane, scenario, verdict::Verdict};
 
 /// Lanes per processor: most of the time a row waits for others.
 const LANES: usize = 3;
 
 /// Plays these faults and shows each as it ends. How many were not as they must be.
-pub async fn play(kubeconfig: &Path, faults: Vec<Fault>, seed: u64) -> anyhow::Result<usize> {
+pub async fn play(ground: &Ground, faults: Vec<Fault>, seed: u64) -> anyhow::Result<usize> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let lanes = (processors * LANES).min(faults.len());
     let queue = Mutex::new(VecDeque::from(faults));
     println!("{}", Row::heading());
-    let failed = join_all((0..lanes).map(|_| walk(kubeconfig, &queue, seed))).await;
+    let failed = join_all((0..lanes).map(|_| walk(ground, &queue, seed))).await;
     failed.into_iter().sum()
 }
 
 /// Plays faults off the queue until it is empty.
-async fn walk(kubeconfig: &Path, queue: &Mutex<VecDeque<Fault>>, seed: u64) -> anyhow::Result<usize> {
+async fn walk(ground: &Ground, queue: &Mutex<VecDeque<Fault>>, seed: u64) -> anyhow::Result<usize> {
     let mut failed = 0;
-    let mut lane = Lane::open(kubeconfig).await?;
+    let mut lane = Lane::open(ground).await?;
     loop {
         let Some(fault) = queue.lock().await.pop_front() else { return Ok(failed) };
         let begun = Instant::now();
@@ -46,7 +41,7 @@ async fn walk(kubeconfig: &Path, queue: &Mutex<VecDeque<Fault>>, seed: u64) -> a
         }
         println!("    logs: {}", keep_logs(&lane, &fault)?.display());
         // What went wrong here shall not disturb the next.
-        lane = Lane::open(kubeconfig).await?;
+        lane = Lane::open(ground).await?;
     }
 }
 

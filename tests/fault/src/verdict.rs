@@ -1,6 +1,10 @@
 //! What became of executions: how often they ran, what was recorded, what is left.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Debug},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use evenkeel_chain::{
@@ -9,11 +13,11 @@ use evenkeel_chain::{
 };
 use evenkeel_proto::audit::v1::{ExportEventsRequest, GetCheckpointRequest};
 use evenkeel_test_kit::{Environment, Launches, wait};
-use k8s_openapi::api::batch::v1::Job;
 use kube::{
-    ResourceExt as _,
+    Api, Resource, ResourceExt as _,
     api::{DeleteParams, ListParams, PostParams},
 };
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
@@ -22,7 +26,9 @@ use crate::{
     lane::Lane,
 };
 
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(30);
+/// Whose the runs are that only mark a moment.
+const MARK: &str = "the-last-to-be-counted";
 
 /// What became of one execution.
 #[derive(Clone, Debug)]
@@ -97,7 +103,7 @@ pub async fn judge_rivals(
     let told = attempts.map(|(_, answer)| answer.as_ref().map_or_else(String::as_str, |()| "started"));
     let is_told_right = |which: usize| (launches[which] == 1) == attempts[which].1.is_ok();
     let (wanted, ended_well) = match fault.action {
-        Action::Rival => (1, is_told_right(0) && is_told_right(1)),
+        Action::Rival | Action::Heir => (1, is_told_right(0) && is_told_right(1)),
         // A start that comes late to its own release may be told anything, but success only if it is true.
         _ => (usize::from(fault.is_when_live()), attempts[0].1.is_err() || launches[0] == 1),
     };
@@ -112,38 +118,70 @@ pub async fn judge_rivals(
     Ok(Verdict { launches, wanted, phase: phase.to_owned(), ended_well, audit, leftovers: Vec::new() })
 }
 
-/// Waits until everything that went live before this has been counted: a live Job that is made now
+/// Waits until everything that went live before this has been counted: a live run that is made now
 /// comes after it in the watch.
 async fn catch_up(environment: &Environment, launches: &Launches) -> anyhow::Result<()> {
-    let jobs = environment.jobs();
-    let mark = "the-last-to-be-counted";
-    let job: Job = serde_json::from_value(json!({
-        "metadata": {"generateName": "mark-", "annotations": {"evenkeel.dev/owner-uid": mark}},
+    let mark = json!({"generateName": "mark-", "annotations": {"evenkeel.dev/owner-uid": MARK}});
+    let job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": mark,
         "spec": {"parallelism": 0, "template": {"spec": {
             "restartPolicy": "Never",
             "containers": [{"name": "none", "image": "none"}],
         }}},
-    }))?;
-    let before = launches.of(mark)?;
-    let created = jobs.create(&PostParams::default(), &job).await?.name_any();
-    launches.reach(mark, before + 1, LIMIT).await?;
-    jobs.delete(&created, &DeleteParams::background()).await?;
-    wait::until_gone(&jobs, &created, LIMIT).await
+    });
+    Box::pin(pass_by(launches, &environment.jobs(), serde_json::from_value(job)?)).await?;
+    if launches.follow_pipelines() {
+        // Not pending, and nothing of it runs either.
+        let run = json!({
+            "apiVersion": "tekton.dev/v1",
+            "kind": "PipelineRun",
+            "metadata": mark,
+            "spec": {"pipelineRef": {"name": "none"}, "status": "Cancelled"},
+        });
+        Box::pin(pass_by(launches, &environment.pipeline_runs(), serde_json::from_value(run)?)).await?;
+    }
+    Ok(())
 }
 
-/// Jobs, pods and held locks. Nothing of them may be there once all executions are gone.
+/// Creates a mark, waits until it is counted, and removes it.
+async fn pass_by<K>(launches: &Launches, api: &Api<K>, mark: K) -> anyhow::Result<()>
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned + Send + 'static,
+{
+    let before = launches.of(MARK)?;
+    let created = api.create(&PostParams::default(), &mark).await?.name_any();
+    launches.reach(MARK, before + 1, LIMIT).await?;
+    api.delete(&created, &DeleteParams::background()).await?;
+    wait::until_gone(api, &created, LIMIT).await
+}
+
+/// Runs, their tasks and pods, and held locks. Nothing of them may be there once all executions are
+/// gone.
 pub async fn leftovers(environment: &Environment) -> anyhow::Result<Vec<String>> {
-    let all = ListParams::default();
-    let jobs = environment.jobs().list(&all).await?;
-    let pods = environment.pods().list(&all).await?;
-    let leases = environment.leases().list(&all).await?;
-    let held = leases.iter().filter_map(|lease| {
+    let mut left = there("Job", &environment.jobs()).await?;
+    left.extend(there("PipelineRun", &environment.pipeline_runs()).await?);
+    left.extend(there("TaskRun", &environment.task_runs()).await?);
+    left.extend(there("pod", &environment.pods()).await?);
+    let leases = environment.leases().list(&ListParams::default()).await?;
+    left.extend(leases.iter().filter_map(|lease| {
         let holder = lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())?;
         Some(format!("lock {} is held by {holder}", lease.name_any()))
-    });
-    let jobs = jobs.iter().map(|job| format!("Job {} is there", job.name_any()));
-    let pods = pods.iter().map(|pod| format!("pod {} is there", pod.name_any()));
-    Ok(jobs.chain(pods).chain(held).collect())
+    }));
+    Ok(left)
+}
+
+/// Everything of a kind; nothing where the kind is not served.
+async fn there<K>(kind: &str, api: &Api<K>) -> anyhow::Result<Vec<String>>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    match api.list(&ListParams::default()).await {
+        Ok(all) => Ok(all.iter().map(|one| format!("{kind} {} is there", one.name_any())).collect()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+        Err(error) => Err(error).with_context(|| format!("list every {kind}")),
+    }
 }
 
 /// Exports the whole log and verifies it as an auditor would: complete, dense and signed.

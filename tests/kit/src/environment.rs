@@ -215,8 +215,12 @@ impl Environment {
 
     /// The Tekton runs that executions became.
     pub fn pipeline_runs(&self) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk("tekton.dev", "v1", "PipelineRun");
-        let resource = ApiResource::from_gvk(&kind);
+        self.runs_of("tekton.dev", "PipelineRun")
+    }
+
+    /// Objects of a kind, in its version v1, where runs appear.
+    pub(crate) fn runs_of(&self, group: &str, kind: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
         Api::namespaced_with(self.client(), self.execution_namespace(), &resource)
     }
 
@@ -306,7 +310,7 @@ impl Environment {
 
     /// Starts to count the runs that go live.
     pub async fn launches(&self) -> anyhow::Result<Launches> {
-        Launches::follow(self.jobs()).await
+        Launches::follow(self.runs_of("batch", "Job"), self.pipeline_runs()).await
     }
 
     /// What the services asked of the API server so far. An error on a cluster that was named by

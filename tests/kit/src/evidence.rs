@@ -12,6 +12,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, ResourceExt as _,
+    api::DynamicObject,
     runtime::{WatchStreamExt as _, watcher},
 };
 use serde_json::Value;
@@ -69,6 +70,11 @@ impl Environment {
     /// The pods that runs became.
     pub fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client(), self.execution_namespace())
+    }
+
+    /// The tasks that Tekton runs became.
+    pub fn task_runs(&self) -> Api<DynamicObject> {
+        self.runs_of("tekton.dev", "TaskRun")
     }
 
     /// The locks of targets.

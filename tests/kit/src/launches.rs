@@ -7,10 +7,9 @@ use std::{
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
-use k8s_openapi::api::batch::v1::Job;
 use kube::{
     Api, ResourceExt as _,
-    api::{ListParams, WatchEvent, WatchParams},
+    api::{DynamicObject, ListParams, WatchEvent, WatchParams},
 };
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -19,29 +18,53 @@ const OWNER_UID: &str = "evenkeel.dev/owner-uid";
 /// Uids of the runs that went live, by the uid of their owner.
 type Seen = BTreeMap<String, BTreeSet<String>>;
 
-/// Follows the Jobs of one namespace. A Job counts once it was seen not suspended.
+/// What is known so far, or why no more became known.
+type Known = watch::Sender<anyhow::Result<Seen, String>>;
+
+/// Whether a run is live, or was.
+type IsLive = fn(&DynamicObject) -> bool;
+
+/// Follows the Jobs of one namespace, and its Tekton runs where Tekton is there from the beginning.
+/// A Job counts once it was seen not suspended, a Tekton run once it was seen not pending.
 pub struct Launches {
     seen: watch::Receiver<anyhow::Result<Seen, String>>,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Launches {
     /// Starts to count, from what exists now.
-    pub async fn follow(jobs: Api<Job>) -> anyhow::Result<Self> {
-        let now = jobs.list(&ListParams::default()).await.context("list Jobs")?;
-        let version = now.metadata.resource_version.context("a list has a version")?;
-        let mut all = Seen::new();
-        for job in &now.items {
-            note(&mut all, job);
-        }
-        let (sender, seen) = watch::channel(Ok(all));
-        let task = tokio::spawn(async move {
-            // Not a `watcher`: it would list again after a gap and miss what came and went.
-            if let Err(error) = watch_jobs(&jobs, version, &sender).await {
-                let _ = sender.send_replace(Err(format!("{error:#}")));
+    pub async fn follow(jobs: Api<DynamicObject>, pipelines: Api<DynamicObject>) -> anyhow::Result<Self> {
+        let kinds: [(_, IsLive); 2] = [
+            (jobs, |job| job.data["spec"]["suspend"] != true),
+            (pipelines, |run| run.data["spec"]["status"] != "PipelineRunPending"),
+        ];
+        let (known, seen) = watch::channel(Ok(Seen::new()));
+        let mut tasks = Vec::new();
+        for (api, is_live) in kinds {
+            let now = match api.list(&ListParams::default()).await {
+                Ok(now) => now,
+                // Without Tekton its kind is not served.
+                Err(kube::Error::Api(status)) if status.code == 404 => continue,
+                Err(error) => return Err(error).context("list runs"),
+            };
+            let version = now.metadata.resource_version.context("a list has a version")?;
+            for run in &now.items {
+                note(&known, run, is_live);
             }
-        });
-        Ok(Self { seen, task })
+            let known = known.clone();
+            tasks.push(tokio::spawn(async move {
+                // Not a `watcher`: it would list again after a gap and miss what came and went.
+                if let Err(error) = watch_runs(&api, version, is_live, &known).await {
+                    let _ = known.send_replace(Err(format!("{error:#}")));
+                }
+            }));
+        }
+        Ok(Self { seen, tasks })
+    }
+
+    /// Whether Tekton runs are followed, too.
+    pub fn follow_pipelines(&self) -> bool {
+        self.tasks.len() > 1
     }
 
     /// How many runs of this owner went live so far.
@@ -66,40 +89,41 @@ impl Launches {
 
 impl Drop for Launches {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
-async fn watch_jobs(
-    jobs: &Api<Job>,
+async fn watch_runs(
+    api: &Api<DynamicObject>,
     mut version: String,
-    sender: &watch::Sender<anyhow::Result<Seen, String>>,
+    is_live: IsLive,
+    known: &Known,
 ) -> anyhow::Result<()> {
     loop {
         // The server ends a watch after some minutes; the next one goes on where it ended.
-        let mut events = jobs.watch(&WatchParams::default(), &version).await?.boxed();
+        let mut events = api.watch(&WatchParams::default(), &version).await?.boxed();
         while let Some(event) = events.next().await {
-            let job = match event {
-                Ok(WatchEvent::Added(job) | WatchEvent::Modified(job) | WatchEvent::Deleted(job)) => job,
+            let run = match event {
+                Ok(WatchEvent::Added(run) | WatchEvent::Modified(run) | WatchEvent::Deleted(run)) => run,
                 Ok(WatchEvent::Bookmark(mark)) => {
                     version.clone_from(&mark.metadata.resource_version);
                     continue;
                 }
-                Ok(WatchEvent::Error(status)) => anyhow::bail!("watch Jobs: {status:?}"),
+                Ok(WatchEvent::Error(status)) => anyhow::bail!("watch runs: {status:?}"),
                 // The connection broke: the server may have been restarted.
                 Err(_) => break,
             };
-            version = job.resource_version().unwrap_or(version);
-            sender.send_if_modified(|all| all.as_mut().is_ok_and(|all| note(all, &job)));
+            note(known, &run, is_live);
+            version = run.resource_version().unwrap_or(version);
         }
     }
 }
 
-/// Notes a Job. Whether it is a run that went live and was not known.
-fn note(all: &mut Seen, job: &Job) -> bool {
-    let live = job.spec.as_ref().is_some_and(|spec| spec.suspend != Some(true));
-    match (live, job.annotations().get(OWNER_UID), job.uid()) {
-        (true, Some(owner), Some(uid)) => all.entry(owner.clone()).or_default().insert(uid),
-        _ => false,
+/// Notes a run if it is live; those who wait hear of it if it was not known.
+fn note(known: &Known, run: &DynamicObject, is_live: IsLive) {
+    let (Some(owner), Some(uid)) = (run.annotations().get(OWNER_UID), run.uid()) else { return };
+    if is_live(run) {
+        let add = |all: &mut Seen| all.entry(owner.clone()).or_default().insert(uid);
+        known.send_if_modified(|all| all.as_mut().is_ok_and(add));
     }
 }

@@ -13,8 +13,8 @@ const STATUS_WRITES: f64 = 3.0;
 const START_WRITES: f64 = 4.0;
 
 /// Counts requests by who made them, what they did and to what, for so many executions.
-pub fn table(requests: &[Request], count: usize) -> Table {
-    let mut table = Table::new("requests per execution");
+pub fn table(title: &str, requests: &[Request], count: usize) -> Table {
+    let mut table = Table::new(title);
     for (kind, number) in kinds(requests) {
         let each = as_float(number) / as_float(count);
         if each >= 0.01 {
@@ -30,7 +30,7 @@ pub fn table(requests: &[Request], count: usize) -> Table {
         request.account == "evenkeel-executor"
             && request.is_write()
             && request.verb != "delete"
-            && matches!(request.resource.as_str(), "leases" | "jobs")
+            && matches!(request.resource.as_str(), "leases" | "jobs" | "pipelineruns")
     };
     let status = Figure::new("all status writes", total(&is_status), "");
     table.figure(status.budget(Budget::AtMost(STATUS_WRITES)));
@@ -76,7 +76,7 @@ mod tests {
             executor("delete", "jobs"),
             request("evenkeel-controller", "patch", "workflowexecutions/status"),
         ];
-        let table = table(&requests, 1);
+        let table = table("requests per execution", &requests, 1);
         let shown = table.show();
         let line = shown.lines().find(|line| line.starts_with("executor's writes")).unwrap();
         assert!(line.contains("3.00") && line.ends_with("met"), "{shown}");
