@@ -53,6 +53,20 @@ impl JobEngine {
     fn manifest(&self, attempt: &Attempt, token: i64) -> Job {
         render::job(attempt, &self.namespace, token, Carrier::current().as_ref(), self.hardening)
     }
+
+    /// Ends this very Job. False when that takes longer.
+    async fn settle(&self, run: &str, uid: &str) -> Result<bool> {
+        let settled = async {
+            let end = json!({"metadata": {"uid": uid}, "spec": {"activeDeadlineSeconds": 1}});
+            object::patch(&self.api, run, uid, &Patch::Merge(end)).await?;
+            let is_so = |job: &Job| job.uid().as_deref() != Some(uid) || observe::is_at_rest(job);
+            object::until(&self.api, run, is_so).await
+        };
+        match tokio::time::timeout(SETTLING, settled).await {
+            Ok(settled) => settled.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
 }
 
 #[async_trait]
@@ -103,21 +117,14 @@ impl Engine for JobEngine {
         // A live Job stays until it has ended, so that nobody takes the target before that: Kubernetes says
         // so only when its pods have, and makes no others then. Of one that is deleted it may be about to
         // make a pod, and the garbage collector waits only for pods that it has heard of.
-        if removal.stage == Stage::Live {
-            let ended = async {
-                let end =
-                    json!({ "metadata": { "uid": removal.uid }, "spec": { "activeDeadlineSeconds": 1 } });
-                object::patch(&self.api, run, removal.uid, &Patch::Merge(end)).await?;
-                let is_over =
-                    |job: &Job| job.uid().as_deref() != Some(removal.uid) || observe::is_at_rest(job);
-                object::until(&self.api, run, is_over).await
-            };
-            match tokio::time::timeout(SETTLING, ended).await {
-                Ok(ended) => ended?,
-                Err(_) => return Ok(Removed::Ending),
-            }
+        if removal.stage == Stage::Live && !self.settle(run, removal.uid).await? {
+            return Ok(Removed::Ending);
         }
-        object::remove(&self.api, run, &removal, PropagationPolicy::Background).await
+        let propagation = match removal.stage {
+            Stage::Live => PropagationPolicy::Foreground,
+            Stage::Inert | Stage::Done => PropagationPolicy::Background,
+        };
+        object::remove(&self.api, run, &removal, propagation).await
     }
 
     async fn await_gone(&self, run: &str, uid: &str, limit: Duration) -> Result<bool> {

@@ -95,6 +95,8 @@ fn configuration(plan: &Plan) -> Value {
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "serializeImagePulls": false,
+        // Tekton tells a step to begin by an annotation, which a pod sees when it is looked after next.
+        "syncFrequency": "5s",
         "maxPods": 200,
         // Its own API requests must not become the bottleneck of a test.
         "kubeAPIQPS": 200,
