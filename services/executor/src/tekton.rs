@@ -4,6 +4,7 @@ mod follow;
 mod kind;
 mod observe;
 mod render;
+mod secrets;
 mod spans;
 mod types;
 mod words;

@@ -67,7 +67,7 @@ pub(super) fn found(run: &PipelineRun) -> Found {
 
 /// The facts of a run, with its tasks as far as they are known.
 pub(super) fn facts(run: &PipelineRun, tasks: &[&TaskRun]) -> Execution {
-    let (state, reason, message) = standing(run);
+    let (state, reason, message) = standing(run, tasks);
     let status = &run.status;
     let ending = ending(&status.conditions);
     let completed_at = ending.and(status.completion_time.as_ref());
@@ -133,7 +133,7 @@ pub(super) fn reason(task: &TaskRun) -> &str {
     succeeded(&task.status.conditions).map_or("", |condition| condition.reason.as_str())
 }
 
-fn standing(run: &PipelineRun) -> (ExecutionState, String, String) {
+fn standing(run: &PipelineRun, tasks: &[&TaskRun]) -> (ExecutionState, String, String) {
     if stage(run) == Stage::Inert {
         return (ExecutionState::Inert, PENDING.to_owned(), String::new());
     }
@@ -142,7 +142,7 @@ fn standing(run: &PipelineRun) -> (ExecutionState, String, String) {
     };
     let (reason, message) = (condition.reason.clone(), condition.message.clone());
     match (condition.status.as_str(), marks::note(&run.metadata, CANCELLED)) {
-        ("True", _) => (ExecutionState::Succeeded, reason, message + &results(run)),
+        ("True", _) => (ExecutionState::Succeeded, reason, message + &results(run, tasks)),
         ("False", Some(why)) => (ExecutionState::Failed, "Cancelled".to_owned(), why.to_owned()),
         ("False", None) => (ExecutionState::Failed, reason, message),
         _ => (ExecutionState::Running, reason, message),
@@ -218,18 +218,18 @@ fn step(step: &Step) -> rules::Step {
     }
 }
 
-/// Whether a run was given Secrets.
-pub(super) fn has_secrets(run: &PipelineRun) -> bool {
-    run.spec.workspaces.iter().any(|workspace| workspace.secret.is_some())
+/// Whether a run, or any of these tasks of it, was given Secrets.
+pub(super) fn has_secrets(run: &PipelineRun, tasks: &[&TaskRun]) -> bool {
+    run.spec.has_secrets || tasks.iter().any(|task| task.has_secrets())
 }
 
-/// The results of a pipeline, as an appendix to its message. Of a run that was given Secrets only the
-/// names are told, since a value may be one of theirs.
-fn results(run: &PipelineRun) -> String {
-    let has_secrets = has_secrets(run);
+/// The results of a pipeline, as an appendix to its message. Of a run that was given Secrets, or of whose
+/// tasks that is not known, only the names are told, since a value may be one of theirs.
+fn results(run: &PipelineRun, tasks: &[&TaskRun]) -> String {
+    let is_hidden = has_secrets(run, tasks) || has_unknown_child(run, tasks);
     let mut told = String::new();
     for result in &run.status.results {
-        let value = if has_secrets { String::new() } else { format!("={}", fit(&result.value)) };
+        let value = if is_hidden { String::new() } else { format!("={}", fit(&result.value)) };
         let next = format!("{}{}{value}", if told.is_empty() { "; results: " } else { ", " }, result.name);
         if told.len() + next.len() > RESULTS_LIMIT {
             told.push_str(", …");

@@ -291,11 +291,36 @@ fn the_results_of_a_pipeline_are_told_in_one_line() {
 fn of_a_run_that_was_given_secrets_only_the_names_of_results_are_told() {
     let mut run =
         succeeded_with(json!([{"name": "user", "value": "hunter2"}, {"name": "url", "value": "x"}]));
-    run.spec.workspaces = serde_json::from_value(json!([
+    assert!(facts(&run, &[]).message.contains("hunter2"), "it was given none");
+    let workspaces = json!({"workspaces": [
         {"name": "secret-db", "secret": {"secretName": "db"}}, {"name": "c", "configMap": {"name": "c"}},
-    ]))
-    .unwrap();
+    ]});
+    run.spec = serde_json::from_value(workspaces).unwrap();
     assert_eq!(facts(&run, &[]).message, "words; results: user, url");
+}
+
+#[test]
+fn of_a_run_whose_tasks_may_have_been_given_secrets_only_the_names_of_results_are_told() {
+    let of = |children: &[(&str, &str)]| {
+        run(json!({
+            "conditions": condition("True", "Succeeded", "words"), "childReferences": references(children),
+            "results": [{"name": "user", "value": "hunter2"}],
+        }))
+    };
+    let message = |run: &PipelineRun, tasks: &[&TaskRun]| facts(run, tasks).message;
+    let (hidden, told) = ("words; results: user", "words; results: user=hunter2");
+    let plain = task("a", "True", "Succeeded", json!([]));
+    let env = json!([{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "db", "key": "k"}}}]);
+    let given: TaskRun = serde_json::from_value(json!({
+        "metadata": {"name": "b"}, "status": {"taskSpec": {"steps": [{"name": "s", "env": env}]}},
+    }))
+    .unwrap();
+    let both = of(&[("TaskRun", "a"), ("TaskRun", "b")]);
+    assert_eq!(message(&of(&[("TaskRun", "a")]), &[&plain]), told);
+    assert_eq!(message(&both, &[&plain, &given]), hidden);
+    assert_eq!(message(&both, &[&plain]), hidden, "what it was given is not known");
+    assert_eq!(message(&of(&[("TaskRun", "a"), ("CustomRun", "c")]), &[&plain]), hidden);
+    assert_eq!(found(&both).facts.message, hidden);
 }
 
 #[path = "real_tests.rs"]

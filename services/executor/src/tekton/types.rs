@@ -7,6 +7,8 @@ use k8s_openapi::{
 };
 use serde::Deserialize;
 
+use super::secrets;
+
 /// Group of Tekton's kinds.
 pub(super) const GROUP: &str = "tekton.dev";
 /// The version in which runs are made and read.
@@ -32,15 +34,9 @@ pub(super) struct PipelineRun {
 pub(super) struct Spec {
     /// What is asked of it, such as `PipelineRunPending` or `CancelledRunFinally`.
     pub(super) status: String,
-    pub(super) workspaces: Vec<Workspace>,
-}
-
-/// A workspace and what it is bound to.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Workspace {
-    /// Set when it is bound to a Secret.
-    pub(super) secret: Option<serde_json::Value>,
+    /// Whether any of its workspaces is bound to Secrets.
+    #[serde(rename = "workspaces", deserialize_with = "secrets::are_read")]
+    pub(super) has_secrets: bool,
 }
 
 /// How far a run got.
@@ -88,10 +84,18 @@ pub(super) struct PipelineResult {
 #[serde(default)]
 pub(super) struct TaskRun {
     pub(super) metadata: ObjectMeta,
+    /// Whether it was given Secrets, by its workspaces or for its pod.
+    #[serde(rename = "spec", deserialize_with = "secrets::are_read")]
+    is_given_secrets: bool,
     pub(super) status: TaskStatus,
 }
 
 impl TaskRun {
+    /// Whether anything in it was given Secrets.
+    pub(super) fn has_secrets(&self) -> bool {
+        self.is_given_secrets || self.status.takes_secrets
+    }
+
     /// Whether it is a task of the PipelineRun of this uid, and not of an earlier one of its name.
     pub(super) fn belongs_to(&self, run_uid: &str) -> bool {
         self.metadata.owner_references.iter().flatten().any(|owner| owner.uid == run_uid)
@@ -102,6 +106,9 @@ impl TaskRun {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct TaskStatus {
+    /// Whether the task itself takes Secrets, as it was resolved.
+    #[serde(rename = "taskSpec", deserialize_with = "secrets::are_read")]
+    takes_secrets: bool,
     pub(super) conditions: Vec<Condition>,
     pub(super) start_time: Option<Time>,
     pub(super) completion_time: Option<Time>,

@@ -67,12 +67,23 @@ type Log = Option<(u16, &'static [u8])>;
 /// An API server that has these runs, sends the first one once more, and answers for the log of a pod; with
 /// all that was asked for logs.
 fn server(names: &'static [&str], log: fn(&str) -> Log) -> (Client, Arc<Mutex<Vec<String>>>) {
+    let pod = json!({"metadata": {"name": "a-a-pod"}, "spec": {"containers": [{"name": "step-act"}]}});
+    server_with(names, json!([pod]), log)
+}
+
+/// The same, with what is found of a pod.
+fn server_with(
+    names: &'static [&str],
+    pods: Value,
+    log: fn(&str) -> Log,
+) -> (Client, Arc<Mutex<Vec<String>>>) {
     let logs = Arc::new(Mutex::new(Vec::new()));
     let noted = logs.clone();
     let service = tower::service_fn(move |request: Request<Body>| {
         let uri = request.uri().to_string();
         let pod = uri.strip_prefix("/api/v1/namespaces/runs/pods/").map(str::to_owned);
         noted.lock().unwrap().extend(pod.clone());
+        let pods = pods.clone();
         async move {
             let items = |item: fn(&str) -> Value| names.iter().map(|name| item(name)).collect::<Vec<_>>();
             let list = |items| {
@@ -90,6 +101,10 @@ fn server(names: &'static [&str], log: fn(&str) -> Log) -> (Client, Arc<Mutex<Ve
                     Some((code, body)) => (code, body.to_vec()),
                     None => std::future::pending().await,
                 },
+                None if uri.contains("/pods?") => {
+                    assert!(uri.contains("fieldSelector=metadata.name%3D"), "{uri}");
+                    list(pods.as_array().unwrap().clone())
+                }
                 None if uri.contains("/taskruns?") => list(items(task)),
                 None if uri.contains("/pipelineruns?") => list(items(failed)),
                 None => (200, failed("a").to_string().into_bytes()),
@@ -128,6 +143,43 @@ fn of_a_run_that_was_given_secrets_no_words_are_told() {
     assert!(asked(given.clone(), task("a")).is_some());
     given["spec"]["workspaces"] = json!([{"name": "secret-db", "secret": {"secretName": "db"}}]);
     assert_eq!(asked(given, task("a")), None);
+    let mut takes = task("a");
+    takes["status"]["taskSpec"] =
+        json!({"steps": [{"name": "act", "envFrom": [{"secretRef": {"name": "db"}}]}]});
+    assert_eq!(asked(failed("a"), takes), None);
+    let mut other = task("b");
+    other["spec"]["workspaces"] = json!([{"name": "w", "secret": {"secretName": "db"}}]);
+    let run: PipelineRun = serde_json::from_value(failed("a")).unwrap();
+    let [first, other] = [task("a"), other].map(|task| serde_json::from_value::<TaskRun>(task).unwrap());
+    let facts = observe::facts(&run, &[&first, &other]);
+    assert_eq!(question(&run, &[&first, &other], &facts), None, "it may have handed one on");
+}
+
+#[tokio::test]
+async fn of_a_pod_that_was_given_secrets_no_log_is_read() {
+    let env = json!([{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "db", "key": "k"}}}]);
+    for (spec, words) in [
+        (
+            json!({"containers": [{"name": "step-act"}], "imagePullSecrets": [{"name": "r"}]}),
+            &["no room"][..],
+        ),
+        (json!({"containers": [{"name": "step-act", "env": env}]}), &[]),
+        // As Tekton gives to a pod what the ServiceAccount of its run has for git or a registry.
+        (
+            json!({"volumes": [{"name": "tekton-internal-secret-volume-git", "secret": {"secretName": "git"}}]}),
+            &[],
+        ),
+    ] {
+        let pods = json!([{"metadata": {"name": "a-a-pod"}, "spec": spec}]);
+        let (client, logs) = server_with(&["a"], pods, |_| Some((200, b"no room")));
+        let question = asked(failed("a"), task("a")).unwrap();
+        assert_eq!(Logs::new(client).ask(&question).await, words, "{spec}");
+        assert_eq!(logs.lock().unwrap().len(), words.len());
+    }
+    let (client, logs) = server_with(&["a"], json!([]), |_| Some((200, b"no room")));
+    let question = asked(failed("a"), task("a")).unwrap();
+    assert_eq!(Logs::new(client).ask(&question).await, [""; 0], "it is gone");
+    assert!(logs.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
