@@ -5,7 +5,6 @@
 use std::{
     collections::{HashMap, HashSet},
     pin::pin,
-    time::Duration,
 };
 
 use evenkeel_proto::execution::v1::Execution;
@@ -16,7 +15,7 @@ use futures::{
 use kube::{Client, ResourceExt as _, runtime::watcher};
 
 use super::{
-    ENGINE, observe, spans,
+    ENGINE, PATIENCE, observe, spans,
     types::{PIPELINE_RUN_LABEL, PipelineRun, TaskRun, ending},
     words::{self, Logs, Question},
 };
@@ -25,9 +24,6 @@ use crate::{
     runs::Runs,
     watch::{self, Objects, Update, changes},
 };
-
-/// How long the end of a run may be held back until its tasks are seen to have ended.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A change of one of the objects that a run consists of.
 enum Change {
@@ -100,8 +96,9 @@ struct Remembered {
     started: bool,
     /// Whether its end was held back long enough.
     is_late: bool,
-    /// Whether its spans were told.
-    is_traced: bool,
+    /// Its end as it was told. What follows takes nothing of it back: a release removes tasks before it
+    /// removes their run.
+    end: Option<Execution>,
     /// The question for its last words, which is asked once, and what came of it.
     words: Option<(Question, Vec<String>)>,
 }
@@ -178,6 +175,10 @@ impl Seen {
         if remembered.uid != uid {
             *remembered = Remembered { uid: uid.clone(), ..Remembered::default() };
         }
+        if let Some(end) = &remembered.end {
+            runs.publish(end.clone());
+            return None;
+        }
         remembered.started |= tasks.iter().any(|task| observe::has_started(task));
         let mut facts = observe::facts(run, &tasks);
         facts.workflow_started |= remembered.started;
@@ -188,8 +189,8 @@ impl Seen {
         };
         if wanted.is_some() {
             watch::hold_back(&mut facts);
-        } else if ending(&run.status.conditions).is_some() && !remembered.is_traced {
-            remembered.is_traced = true;
+        } else if ending(&run.status.conditions).is_some() {
+            remembered.end = Some(facts.clone());
             spans::record(run, &tasks);
         }
         runs.publish(facts);

@@ -121,6 +121,24 @@ fn an_end_that_waited_for_tasks_does_not_wait_for_words() {
 }
 
 #[test]
+fn an_end_that_was_told_stays_as_it_was_told() {
+    let (mut seen, runs) = (Seen::default(), runs());
+    apply(&mut seen, &runs, task("p-1", "False", Some(3)));
+    assert_eq!(apply(&mut seen, &runs, run("p-1", "False", "Failed")), None);
+    let end = runs.get("wfe-1").unwrap();
+    assert_eq!((end.state(), end.failed_task.is_some()), (ExecutionState::Failed, true));
+    let (_, here) = runs.snapshot();
+    // As a release does it: tasks go first.
+    let gone = Change::Task(Update::Gone { run: "wfe-1".into(), name: "wfe-1-a".into() });
+    assert_eq!(apply(&mut seen, &runs, gone), None);
+    assert_eq!(apply(&mut seen, &runs, run("p-1", "False", "Failed")), None);
+    assert_eq!(runs.get("wfe-1").unwrap(), end);
+    assert!(runs.since(here).unwrap().0.is_empty());
+    apply(&mut seen, &runs, run("p-2", "Unknown", "Running"));
+    assert_eq!(runs.get("wfe-1").unwrap().state(), ExecutionState::Running, "that is another run");
+}
+
+#[test]
 fn what_ran_in_a_pipeline_is_traced_once_when_it_is_over() {
     let trace = "0af7651916cd43dd8448eb211c803105";
     assert!(exported(trace).is_empty());

@@ -1,15 +1,18 @@
 //! What a PipelineRun and its TaskRuns say, as facts. Nothing is judged here.
 
+use std::time::Duration;
+
 use evenkeel_core::{
     failure::tekton::{self as rules, Child},
     quote,
     start::Stage,
 };
 use evenkeel_proto::execution::v1::{Execution, ExecutionState, FailedTask};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    ENGINE, PENDING,
+    ENGINE, PATIENCE, PENDING,
     types::{PipelineRun, Step, TaskRun, Terminated, ending, succeeded},
 };
 use crate::{
@@ -69,9 +72,6 @@ pub(super) fn found(run: &PipelineRun) -> Found {
 pub(super) fn facts(run: &PipelineRun, tasks: &[&TaskRun]) -> Execution {
     let (state, reason, message) = standing(run, tasks);
     let status = &run.status;
-    let ending = ending(&status.conditions);
-    let completed_at = ending.and(status.completion_time.as_ref());
-    let completed_at = completed_at.or_else(|| ending?.last_transition_time.as_ref());
     let completed = tasks.iter().filter(|task| is(task, "True")).count();
     let failed = matches!(state, ExecutionState::Running | ExecutionState::Failed);
     Execution {
@@ -79,13 +79,19 @@ pub(super) fn facts(run: &PipelineRun, tasks: &[&TaskRun]) -> Execution {
         reason,
         message,
         start_time: status.start_time.as_ref().map(|time| wire_time(time.0)),
-        completion_time: completed_at.map(|time| wire_time(time.0)),
+        completion_time: ended_at(run).map(wire_time),
         total_tasks: i32::try_from(status.child_references.len()).unwrap_or(i32::MAX),
         completed_tasks: i32::try_from(completed).unwrap_or(i32::MAX),
         failed_task: failed.then(|| failed_task(run, tasks)).flatten(),
         workflow_started: tasks.iter().any(|task| has_started(task)) || has_unknown_child(run, tasks),
         ..marks::facts(&run.metadata, ENGINE)
     }
+}
+
+/// When a run ended, once it has.
+fn ended_at(run: &PipelineRun) -> Option<Timestamp> {
+    let ending = ending(&run.status.conditions)?;
+    run.status.completion_time.as_ref().or(ending.last_transition_time.as_ref()).map(|time| time.0)
 }
 
 /// Whether it is not known what some child did: one of another kind, or one that is not there any more
@@ -102,6 +108,13 @@ pub(super) fn is_whole(run: &PipelineRun, tasks: &[&TaskRun]) -> bool {
     ending(&run.status.conditions).is_none()
         || task_runs(run)
             .all(|name| find(tasks, name).is_some_and(|task| ending(&task.status.conditions).is_some()))
+}
+
+/// Whether a run has ended so short a time ago that its tasks may still be about to be seen to have ended.
+pub(super) fn has_just_ended(run: &PipelineRun) -> bool {
+    let Some(at) = ended_at(run) else { return false };
+    // What is less than nothing is a clock that goes wrong.
+    Duration::try_from(Timestamp::now().duration_since(at)).ok().is_none_or(|since| since < PATIENCE)
 }
 
 /// Whether anything of the workflow began in this task, in this try or an earlier one.

@@ -123,7 +123,7 @@ impl Logs {
             // The pod knows of more than its task: Tekton gives it what belongs to its ServiceAccount, and
             // webhooks give it what they like. It is listed, since nothing else needs `get`.
             let found = self.pods(namespace).list(&only).await?.items;
-            if !found.first().is_some_and(|pod| !secrets::are_in(&pod.data["spec"])) {
+            if found.first().is_none_or(|pod| secrets::are_in(&pod.data["spec"])) {
                 tracing::debug!(pod, "it is gone, or was given Secrets, so what it printed is not read");
                 return Ok(printed);
             }
