@@ -219,6 +219,10 @@ impl Engine for TektonEngine {
             Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
                 self.look_elsewhere(run, status).await
             }
+            Err(kube::Error::SerdeError(error)) => {
+                let why = format!("what is answered for the PipelineRun {run} cannot be read: {error}");
+                Err(Error::RunUnreadable(why))
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -160,6 +160,14 @@ async fn a_run_that_another_version_of_tekton_has_is_not_overlooked() {
 }
 
 #[tokio::test]
+async fn why_a_run_cannot_be_read_is_told_to_who_looks_for_it() {
+    let odd = json!({"metadata": {"name": "wfe-1"}, "spec": {"status": 7}});
+    let engine = engine(move |_| (200, odd.clone()));
+    let Err(Error::RunUnreadable(why)) = engine.look("wfe-1").await else { panic!() };
+    assert!(why.contains("wfe-1") && why.contains("expected a string"), "{why}");
+}
+
+#[tokio::test]
 async fn who_has_no_tekton_needs_no_permission_for_it() {
     for (versions, is_needed) in [(&[][..], false), (&["v1"][..], true)] {
         let engine = engine(move |question| match question.strip_prefix("GET ") {
