@@ -110,8 +110,9 @@ impl TektonEngine {
     }
 
     /// What an answer means that says neither yes nor no to a question for a run. Without the kind there
-    /// is no run, and no permission is needed to know that. Whatever cannot be told is an error: a run
-    /// that is not seen may be live.
+    /// is no run, and no permission is needed to know that. That the kind is not listed is not enough: an
+    /// API server that is starting may list less than it serves. Whatever cannot be told is an error: a
+    /// run that is not seen may be live.
     async fn look_elsewhere(&self, run: &str, status: Box<Status>) -> Result<Option<Found>> {
         let kind = self.discover().await?;
         match &kind {
@@ -209,10 +210,6 @@ impl Engine for TektonEngine {
     }
 
     async fn look(&self, run: &str) -> Result<Option<Found>> {
-        // Where Tekton was absent a moment ago, asking for it first saves a question.
-        if self.is(&Kind::Absent) && self.discover().await? == Kind::Absent {
-            return Ok(None);
-        }
         match self.read(run).await {
             Ok(run) => Ok(Some(observe::found(&run))),
             Err(kube::Error::Api(status)) if object::is_missing(&status) => Ok(None),

@@ -145,6 +145,16 @@ async fn an_outage_never_says_that_there_is_no_run() {
 }
 
 #[tokio::test]
+async fn a_run_is_found_though_its_kind_is_not_listed_yet() {
+    let engine = engine(|question| match question.strip_prefix("GET ") {
+        Some(RUN) => live("Unknown"),
+        _ => discovery(question, &[]),
+    });
+    assert_eq!(engine.discover().await.unwrap(), Kind::Absent);
+    assert!(engine.look("wfe-1").await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_run_that_another_version_of_tekton_has_is_not_overlooked() {
     for (of_old, is_there) in [(live("Unknown"), true), (missing(), false)] {
         let engine = engine(move |question| match question.strip_prefix("GET ") {
