@@ -40,7 +40,7 @@ const EVICTED: &str = "PodEvicted";
 /// take.
 const CROWDED: &str = "ExceededResourceQuota";
 /// Reasons of containers that ended without having started.
-const NEVER_STARTED: [&str; 3] = ["StartError", "ContainerCannotRun", "ContainerStatusUnknown"];
+const NEVER_STARTED: [&str; 2] = ["StartError", "ContainerCannotRun"];
 /// How many bytes of results are told.
 const RESULTS_LIMIT: usize = 1024;
 

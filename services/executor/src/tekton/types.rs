@@ -5,7 +5,7 @@ use k8s_openapi::{
     Metadata, NamespaceResourceScope, Resource,
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::secrets;
 
@@ -115,8 +115,8 @@ pub(super) struct TaskStatus {
     /// Pod of the last try.
     pub(super) pod_name: String,
     pub(super) steps: Vec<Step>,
-    /// What earlier tries came to.
-    pub(super) retries_status: Vec<serde_json::Value>,
+    /// One for each earlier try. What they came to fills no memory.
+    pub(super) retries_status: Vec<IgnoredAny>,
 }
 
 /// A step of a task, in one container.
@@ -125,7 +125,7 @@ pub(super) struct TaskStatus {
 pub(super) struct Step {
     pub(super) name: String,
     pub(super) container: String,
-    pub(super) running: Option<serde_json::Value>,
+    pub(super) running: Option<IgnoredAny>,
     pub(super) terminated: Option<Terminated>,
     /// Why it ended, as Tekton sees it, such as `Continued`, `Skipped` or `TimeoutExceeded`.
     pub(super) termination_reason: String,
