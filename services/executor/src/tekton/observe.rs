@@ -36,9 +36,6 @@ const NEVER_RAN: [&str; 4] =
     ["TaskRunImagePullFailed", "CreateContainerConfigError", "PodCreationFailed", "PodAdmissionFailed"];
 /// Reason of a TaskRun whose pod lost its place, and may not tell any more what it did.
 const EVICTED: &str = "PodEvicted";
-/// Reason of a TaskRun for whose pod a quota has no room. Tekton tries again for as long as the run may
-/// take.
-const CROWDED: &str = "ExceededResourceQuota";
 /// Reasons of containers that ended without having started.
 const NEVER_STARTED: [&str; 2] = ["StartError", "ContainerCannotRun"];
 /// How many bytes of results are told.
@@ -201,19 +198,18 @@ fn failed_task(run: &PipelineRun, tasks: &[&TaskRun]) -> Option<FailedTask> {
 }
 
 /// A TaskRun as the rules see it. Its condition is about the last try, so one that succeeded after some
-/// retries has not failed, and one that failed is told with the number of its tries. What a quota keeps out is told before Tekton gives it up, as of a Job.
+/// retries has not failed, and one that failed is told with the number of its tries.
 fn child(task: &TaskRun, name: &str) -> Child {
     let condition = succeeded(&task.status.conditions).cloned().unwrap_or_default();
     let message = match task.status.retries_status.len() {
         0 => condition.message,
         earlier => format!("{} (tried {} times)", condition.message, earlier + 1),
     };
-    let is_crowded = condition.status == "Unknown" && condition.reason == CROWDED;
     Child {
         kind: TASK_RUN.to_owned(),
         name: name.to_owned(),
-        failed: is_crowded || (condition.status == "False" && condition.reason != IGNORED),
-        reason: if is_crowded { "QuotaExceeded".to_owned() } else { condition.reason },
+        failed: condition.status == "False" && condition.reason != IGNORED,
+        reason: condition.reason,
         message,
         steps: task.status.steps.iter().map(step).collect(),
     }
