@@ -70,12 +70,11 @@ pub(super) fn question(run: &PipelineRun, tasks: &[&TaskRun], facts: &Execution)
 pub(super) struct Logs {
     client: Client,
     turns: Semaphore,
-    patience: Duration,
 }
 
 impl Logs {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, turns: Semaphore::new(TURNS), patience: PATIENCE }
+        Self { client, turns: Semaphore::new(TURNS) }
     }
 
     /// The last lines of a log. That it is gone, or cannot be read in time, is no reason to tell nothing
@@ -86,7 +85,7 @@ impl Logs {
             let _turn = self.turns.acquire().await;
             self.read(question).await
         };
-        match timeout(self.patience, read).await {
+        match timeout(PATIENCE, read).await {
             Ok(Ok(printed)) => return quote::last_lines(&String::from_utf8_lossy(&printed)),
             Ok(Err(error)) => {
                 tracing::info!(pod, container, "could not read what a step printed last: {error}");

@@ -17,8 +17,6 @@ use super::{
 };
 use crate::{engine::Engine as _, marks::OWNER_UID, runs::Runs};
 
-/// Patience in tests.
-const SOON: Duration = Duration::from_millis(300);
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A run that failed by the second step of its task.
@@ -182,7 +180,7 @@ async fn of_a_pod_that_was_given_secrets_no_log_is_read() {
     assert!(logs.lock().unwrap().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pipeline_that_is_looked_for_comes_with_its_last_words() {
     for (log, words) in [
         (
@@ -193,15 +191,14 @@ async fn a_pipeline_that_is_looked_for_comes_with_its_last_words() {
         (|_| Some((403, b"{}")), &[]),
         (|_| None, &[]),
     ] {
-        let mut engine = TektonEngine::new(server(&["a"], log).0, "runs", true);
-        engine.logs.patience = SOON;
+        let engine = TektonEngine::new(server(&["a"], log).0, "runs", true);
         let found = engine.look("a").await.unwrap().unwrap();
         let told = timeout(LIMIT, engine.tell(found)).await.unwrap();
         assert_eq!(last_lines(Some(told)), words);
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_log_that_cannot_be_read_holds_up_its_own_run_only_and_not_for_long() {
     let (client, logs) = server(&["a", "b"], |pod| pod.starts_with("b-").then_some((200, b"no room")));
     let runs = Runs::new("i".into(), [ENGINE]);
@@ -217,10 +214,10 @@ async fn one_log_that_cannot_be_read_holds_up_its_own_run_only_and_not_for_long(
         }
         ends
     };
-    let patient = Logs { patience: SOON, ..Logs::new(client.clone()) };
+    let reader = Logs::new(client.clone());
     let mut seen = Seen::default();
     let ends = tokio::select! {
-        () = follow::publish(&client, "runs", &patient, &mut seen, &runs) => unreachable!(),
+        () = follow::publish(&client, "runs", &reader, &mut seen, &runs) => unreachable!(),
         ends = timeout(LIMIT, told) => ends.unwrap(),
     };
     assert_eq!(ends, ["b", "a"]);
