@@ -4,6 +4,7 @@ mod follow;
 mod kind;
 mod observe;
 mod render;
+mod secrets;
 mod settle;
 mod spans;
 mod types;
@@ -19,7 +20,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client,
     api::{ListParams, Patch, PostParams, PropagationPolicy},
-    core::{ApiResource, DynamicObject, Status},
+    core::{ApiResource, DeserializeGuard, DynamicObject, Status},
 };
 use parking_lot::RwLock;
 use serde_json::{Value, json};
@@ -31,6 +32,7 @@ use crate::{
     marks::{CANCELLED, LIVE},
     needs, object,
     runs::Runs,
+    watch,
 };
 use kind::Kind;
 use types::{PIPELINE_RUN_LABEL, PipelineRun, TaskRun};
@@ -41,6 +43,8 @@ const ENGINE: &str = evenkeel_core::failure::tekton::ENGINE;
 const PENDING: &str = "PipelineRunPending";
 /// The same of one that is to end: its tasks are stopped, and what the pipeline does finally is done.
 const CANCEL: &str = "CancelledRunFinally";
+/// How long the end of a run may be held back until its tasks are seen to have ended.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is asked whether Tekton is there.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
@@ -48,7 +52,8 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct TektonEngine {
     client: Client,
     api: Api<PipelineRun>,
-    tasks: Api<TaskRun>,
+    /// One task that cannot be read does not keep the others from being read.
+    tasks: Api<DeserializeGuard<TaskRun>>,
     pods: Api<Pod>,
     namespace: String,
     logs: Logs,
@@ -109,8 +114,9 @@ impl TektonEngine {
     }
 
     /// What an answer means that says neither yes nor no to a question for a run. Without the kind there
-    /// is no run, and no permission is needed to know that. Whatever cannot be told is an error: a run
-    /// that is not seen may be live.
+    /// is no run, and no permission is needed to know that. That the kind is not listed is not enough: an
+    /// API server that is starting may list less than it serves. Whatever cannot be told is an error: a
+    /// run that is not seen may be live.
     async fn look_elsewhere(&self, run: &str, status: Box<Status>) -> Result<Option<Found>> {
         let kind = self.discover().await?;
         match &kind {
@@ -125,6 +131,30 @@ impl TektonEngine {
                 Ok(None)
             }
         }
+    }
+
+    /// The end of this very run with its tasks and last words, once its tasks are seen to have ended, or it
+    /// is too late for that.
+    async fn end(&self, found: &Found) -> kube::Result<Option<Execution>> {
+        let name = &found.facts.run_name;
+        let of_run = ListParams::default().labels(&format!("{PIPELINE_RUN_LABEL}={name}"));
+        let (run, tasks) = futures::try_join!(self.read(name), self.tasks.list(&of_run))?;
+        if run.metadata.uid.as_ref() != Some(&found.uid) {
+            return Ok(None);
+        }
+        let tasks = tasks.items.iter().filter_map(|task| task.0.as_ref().ok());
+        let tasks: Vec<_> = tasks.filter(|task| task.belongs_to(&found.uid)).collect();
+        if !observe::is_whole(&run, &tasks) && observe::has_just_ended(&run) {
+            return Ok(None);
+        }
+        let mut facts = observe::facts(&run, &tasks);
+        if let Some(question) = words::question(&run, &tasks, &facts) {
+            let lines = self.logs.ask(&question).await;
+            if let Some(task) = &mut facts.failed_task {
+                task.last_lines = lines;
+            }
+        }
+        Ok(Some(facts))
     }
 
     /// Why a run cannot be created when the API server does not know what a PipelineRun is.
@@ -184,44 +214,33 @@ impl Engine for TektonEngine {
     }
 
     async fn look(&self, run: &str) -> Result<Option<Found>> {
-        // Where Tekton was absent a moment ago, asking for it first saves a question.
-        if self.is(&Kind::Absent) && self.discover().await? == Kind::Absent {
-            return Ok(None);
-        }
         match self.read(run).await {
             Ok(run) => Ok(Some(observe::found(&run))),
             Err(kube::Error::Api(status)) if object::is_missing(&status) => Ok(None),
             Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
                 self.look_elsewhere(run, status).await
             }
+            Err(kube::Error::SerdeError(error)) => {
+                let why = format!("what is answered for the PipelineRun {run} cannot be read: {error}");
+                Err(Error::RunUnreadable(why))
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The end of a run is final for those who hear of it, so it comes with its tasks and last words.
+    /// The end of a run is final for those who hear of it, so it comes whole or later: who is told that a
+    /// run is ending asks again.
     async fn tell(&self, found: Found) -> Execution {
         if found.stage != Stage::Done {
             return found.facts;
         }
-        let of_run = format!("{PIPELINE_RUN_LABEL}={}", found.facts.run_name);
-        let listed = ListParams::default().labels(&of_run);
-        let read = futures::try_join!(self.read(&found.facts.run_name), self.tasks.list(&listed));
-        let (run, tasks) = match read {
-            Ok((run, tasks)) if run.metadata.uid.as_deref() == Some(&found.uid) => (run, tasks),
-            Ok(_) => return found.facts,
-            Err(error) => {
-                tracing::debug!(of_run, "could not read its TaskRuns: {error}");
-                return found.facts;
-            }
-        };
-        let tasks: Vec<_> = tasks.items.iter().filter(|task| task.belongs_to(&found.uid)).collect();
-        let mut facts = observe::facts(&run, &tasks);
-        if let Some(question) = words::question(&run, &tasks, &facts) {
-            let lines = self.logs.ask(&question).await;
-            if let Some(task) = &mut facts.failed_task {
-                task.last_lines = lines;
-            }
+        match self.end(&found).await {
+            Ok(Some(facts)) => return facts,
+            Ok(None) => {}
+            Err(error) => tracing::debug!(run = found.facts.run_name, "could not read its tasks: {error}"),
         }
+        let mut facts = found.facts;
+        watch::hold_back(&mut facts);
         facts
     }
 

@@ -8,29 +8,46 @@ use std::{
 
 use evenkeel_proto::execution::v1::{Execution, ExecutionState};
 use futures::StreamExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api, Client, Resource, ResourceExt as _,
+    Api, Client, Resource,
     core::{DeserializeGuard, NamespaceResourceScope},
     runtime::{WatchStreamExt as _, watcher},
 };
 use serde::de::DeserializeOwned;
+
+use crate::{marks, runs::Runs};
 
 /// A change of one kind of object. A watch that starts, or starts again, lists everything first; what
 /// is not in the list by its end is gone.
 pub(crate) enum Update<K> {
     Listing,
     Listed,
-    There { run: String, name: String, object: Box<K> },
-    Gone { run: String, name: String },
+    There {
+        run: String,
+        name: String,
+        object: Box<K>,
+    },
+    /// It is there, and more than this cannot be read of it.
+    Unreadable {
+        run: String,
+        name: String,
+        metadata: Box<ObjectMeta>,
+    },
+    Gone {
+        run: String,
+        name: String,
+    },
 }
 
-/// All changes of one kind, of the objects that belong to a run. The watch is resumed for ever, also
-/// past 410 Gone. That it cannot list, for whatever reason, never means that something is gone.
+/// All changes of one kind, of the objects that belong to a run: `run` gives its name, by the metadata of
+/// an object and by the object itself, if that can be read. The watch is resumed for ever, also past 410
+/// Gone. That it cannot list, for whatever reason, never means that something is gone.
 pub(crate) fn changes<K>(
     client: &Client,
     namespace: &str,
     config: watcher::Config,
-    run: impl Fn(&K) -> Option<String> + Send + 'static,
+    run: impl Fn(&ObjectMeta, Option<&K>) -> Option<String> + Send + 'static,
 ) -> impl futures::Stream<Item = Update<K>> + Send + 'static
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -42,39 +59,38 @@ where
 {
     let api: Api<DeserializeGuard<K>> = Api::namespaced(client.clone(), namespace);
     watcher(api, config).default_backoff().filter_map(move |event| {
-        let update = match event {
-            Ok(watcher::Event::Init) => Some(Update::Listing),
-            Ok(watcher::Event::InitDone) => Some(Update::Listed),
-            Ok(watcher::Event::InitApply(guard) | watcher::Event::Apply(guard)) => there(guard, &run),
-            Ok(watcher::Event::Delete(guard)) => guard
-                .0
-                .ok()
-                .and_then(|object| Some(Update::Gone { run: run(&object)?, name: object.name_any() })),
-            Err(error) => {
-                tracing::warn!(kind = %K::kind(&()), "the watch was interrupted: {error}");
-                None
-            }
-        };
+        let update = event.map(|event| update(event, &run)).unwrap_or_else(|error| {
+            tracing::warn!(kind = %K::kind(&()), "the watch was interrupted: {error}");
+            None
+        });
         futures::future::ready(update)
     })
 }
 
-/// One object that cannot be read never stops the stream.
-fn there<K: Resource<DynamicType = ()>>(
-    guard: DeserializeGuard<K>,
-    run: &impl Fn(&K) -> Option<String>,
+/// What an event means; none when it is about no run. One object that cannot be read never stops the
+/// stream, and is there all the same.
+fn update<K: Resource<DynamicType = ()>>(
+    event: watcher::Event<DeserializeGuard<K>>,
+    run: &impl Fn(&ObjectMeta, Option<&K>) -> Option<String>,
 ) -> Option<Update<K>> {
-    match guard.0 {
-        Ok(object) => {
-            let name = object.name_any();
-            run(&object).map(|run| Update::There { run, name, object: Box::new(object) })
-        }
-        Err(invalid) => {
-            let name = invalid.metadata.name.unwrap_or_default();
-            tracing::warn!(kind = %K::kind(&()), name, "skipped an object that cannot be read: {}", invalid.error);
-            None
-        }
+    let (guard, is_there) = match event {
+        watcher::Event::Init => return Some(Update::Listing),
+        watcher::Event::InitDone => return Some(Update::Listed),
+        watcher::Event::InitApply(guard) | watcher::Event::Apply(guard) => (guard, true),
+        watcher::Event::Delete(guard) => (guard, false),
+    };
+    let (metadata, object) = (guard.meta().clone(), guard.0);
+    let run = run(&metadata, object.as_ref().ok());
+    let name = metadata.name.clone().unwrap_or_default();
+    if let (Err(invalid), true) = (&object, is_there) {
+        tracing::warn!(kind = %K::kind(&()), name, "an object cannot be read: {}", invalid.error);
     }
+    let run = run?;
+    Some(match object {
+        _ if !is_there => Update::Gone { run, name },
+        Ok(object) => Update::There { run, name, object: Box::new(object) },
+        Err(_) => Update::Unreadable { run, name, metadata: Box::new(metadata) },
+    })
 }
 
 /// The end of a run is final for those who hear of it, so it is told with all that belongs to it.
@@ -84,9 +100,39 @@ pub(crate) fn hold_back(facts: &mut Execution) {
     facts.completion_time = None;
 }
 
+/// Runs whose object is there and cannot be read, with what its metadata tell of them.
+#[derive(Default)]
+pub(crate) struct Unreadable(HashMap<String, Execution>);
+
+impl Unreadable {
+    /// Publishes that nothing is known of a run any more. Whose it is is left out, so that whoever asks
+    /// for it is not answered from here: it is looked for, and why it cannot be read is told.
+    pub(crate) fn publish(&mut self, engine: &str, metadata: &ObjectMeta, runs: &Runs) {
+        let mut facts = marks::facts(metadata, engine);
+        "Unreadable".clone_into(&mut facts.reason);
+        runs.publish(Execution { owner: None, ..facts.clone() });
+        facts.set_state(ExecutionState::Running);
+        self.0.insert(facts.run_name.clone(), facts);
+    }
+
+    /// A run can be read again.
+    pub(crate) fn forget(&mut self, run: &str) {
+        self.0.remove(run);
+    }
+
+    /// Publishes that a run is gone, also to its owner.
+    pub(crate) fn publish_gone(&mut self, engine: &str, run: &str, runs: &Runs) {
+        if let Some(facts) = self.0.remove(run) {
+            runs.publish(facts);
+        }
+        runs.remove(engine, run);
+    }
+}
+
 /// All objects of one kind, by run and name.
 pub(crate) struct Objects<K> {
-    by_run: HashMap<String, HashMap<String, K>>,
+    /// Of those that cannot be read, the metadata.
+    by_run: HashMap<String, HashMap<String, Result<K, Box<ObjectMeta>>>>,
     /// While a list is being read: what it has brought so far.
     listing: Option<HashSet<(String, String)>>,
     synced: bool,
@@ -109,8 +155,17 @@ impl<K> Objects<K> {
         self.by_run.keys().cloned().collect()
     }
 
-    /// The objects of a run.
+    /// The objects of a run that can be read.
     pub(crate) fn of(&self, run: &str) -> impl Iterator<Item = &K> {
+        self.all_of(run).filter_map(|object| object.as_ref().ok())
+    }
+
+    /// The metadata of an object of a run that cannot be read.
+    pub(crate) fn unreadable(&self, run: &str) -> Option<&ObjectMeta> {
+        self.all_of(run).find_map(|object| object.as_ref().err()).map(|metadata| &**metadata)
+    }
+
+    fn all_of(&self, run: &str) -> impl Iterator<Item = &Result<K, Box<ObjectMeta>>> {
         self.by_run.get(run).into_iter().flat_map(HashMap::values)
     }
 
@@ -125,18 +180,21 @@ impl<K> Objects<K> {
                 self.synced = true;
                 self.drop_unlisted()
             }
-            Update::There { run, name, object } => {
-                if let Some(listing) = &mut self.listing {
-                    listing.insert((run.clone(), name.clone()));
-                }
-                self.by_run.entry(run.clone()).or_default().insert(name, *object);
-                HashSet::from([run])
-            }
+            Update::There { run, name, object } => self.put(run, name, Ok(*object)),
+            Update::Unreadable { run, name, metadata } => self.put(run, name, Err(metadata)),
             Update::Gone { run, name } => {
                 self.drop_one(&run, &name);
                 HashSet::from([run])
             }
         }
+    }
+
+    fn put(&mut self, run: String, name: String, object: Result<K, Box<ObjectMeta>>) -> HashSet<String> {
+        if let Some(listing) = &mut self.listing {
+            listing.insert((run.clone(), name.clone()));
+        }
+        self.by_run.entry(run.clone()).or_default().insert(name, object);
+        HashSet::from([run])
     }
 
     fn drop_unlisted(&mut self) -> HashSet<String> {
@@ -161,3 +219,7 @@ impl<K> Objects<K> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

@@ -7,6 +7,12 @@ use crate::facts::FailedTask;
 /// Name of the engine.
 pub const ENGINE: &str = "tekton";
 
+/// Reason of a TaskRun for whose pod a quota has no room. Tekton tries again for as long as the run may
+/// take, so it is told before Tekton gives it up, as of a Job.
+const CROWDED: &str = "ExceededResourceQuota";
+/// The cause that it is, whatever the engine.
+const NO_QUOTA: &str = "QuotaExceeded";
+
 /// The reason behind the condition `Succeeded` of a PipelineRun that failed.
 pub fn of_condition(reason: &str, message: &str) -> Reason {
     let reason = reason.to_ascii_lowercase();
@@ -74,11 +80,12 @@ pub struct Step {
     pub reason: String,
 }
 
-/// The first TaskRun that failed, with the first step of it that did. Its position counts every child,
+/// The first TaskRun that failed, or that a quota keeps out, with the first step of it that did. Its position counts every child,
 /// also those that are no TaskRun.
 pub fn failed_task(children: &[Child]) -> Option<FailedTask> {
-    let (index, child) =
-        children.iter().enumerate().find(|(_, child)| child.kind == "TaskRun" && child.failed)?;
+    let has_failed = |child: &Child| child.kind == "TaskRun" && (child.failed || child.reason == CROWDED);
+    let (index, child) = children.iter().enumerate().find(|(_, child)| has_failed(child))?;
+    let reason = if child.reason == CROWDED { NO_QUOTA } else { &child.reason };
     let step = child.steps.iter().find(|step| step.exit_code.is_some_and(|code| code != 0));
     let cause = step.map(|step| step.reason.as_str()).filter(|reason| !reason.is_empty());
     Some(FailedTask {
@@ -86,7 +93,7 @@ pub fn failed_task(children: &[Child]) -> Option<FailedTask> {
         name: child.name.clone(),
         step: step.map(|step| step.name.clone()).unwrap_or_default(),
         exit_code: step.and_then(|step| step.exit_code),
-        cause: cause.unwrap_or(&child.reason).to_owned(),
+        cause: cause.unwrap_or(reason).to_owned(),
         message: child.message.clone(),
         last_lines: Vec::new(),
     })

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     facts::Facts,
-    failure::{classify, may_have_run as run_may_have_run},
+    failure::{classify, may_have_run as run_may_have_run, stuck},
 };
 
 #[test]
@@ -120,6 +120,21 @@ fn the_first_step_that_exited_badly_gives_its_exit_code_and_cause() {
     assert_eq!((failed.step.as_str(), failed.exit_code, failed.cause.as_str()), ("c", Some(3), "Failed"));
     task.steps[2].reason = "OOMKilled".to_owned();
     assert_eq!(failed_task(&[task]).unwrap().cause, "OOMKilled");
+}
+
+#[test]
+fn a_task_that_a_quota_keeps_out_is_told_before_tekton_gives_it_up() {
+    let waits = |reason: &str| Child { reason: reason.to_owned(), ..child("TaskRun", "t", false) };
+    let children = [waits("Pending"), waits("ExceededResourceQuota")];
+    let task = failed_task(&children).unwrap();
+    assert_eq!((task.index, task.cause.as_str()), (1, "QuotaExceeded"));
+    let facts = Facts { engine: ENGINE.to_owned(), failed_task: Some(task), ..Facts::default() };
+    assert_eq!(
+        (classify(&facts), stuck(&facts)),
+        (Reason::ResourceExhausted, Some(Reason::ResourceExhausted))
+    );
+    let elsewhere = Child { kind: "CustomRun".to_owned(), ..waits("ExceededResourceQuota") };
+    assert_eq!(failed_task(&[elsewhere]), None);
 }
 
 #[test]

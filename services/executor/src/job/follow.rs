@@ -28,7 +28,7 @@ use super::{
 use crate::{
     marks::EXECUTION_LABEL,
     runs::Runs,
-    watch::{self, Objects, Update, changes},
+    watch::{self, Objects, Unreadable, Update, changes},
 };
 
 const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
@@ -46,9 +46,11 @@ enum Change {
 pub(super) async fn follow(client: Client, namespace: &str, runs: Runs, shutdown: CancellationToken) {
     let labelled = watcher::Config::default().labels(EXECUTION_LABEL);
     let warnings = watcher::Config::default().fields("type=Warning");
-    let jobs = changes::<Job>(&client, namespace, labelled.clone(), |job| Some(job.name_any()));
-    let pods = changes::<Pod>(&client, namespace, labelled, |pod| pod.labels().get(JOB_NAME_LABEL).cloned());
-    let warnings = changes::<Event>(&client, namespace, warnings, run_of_warning);
+    let jobs = changes::<Job>(&client, namespace, labelled.clone(), |job, _| job.name.clone());
+    let pods = changes::<Pod>(&client, namespace, labelled, |pod, _| {
+        pod.labels.as_ref()?.get(JOB_NAME_LABEL).cloned()
+    });
+    let warnings = changes::<Event>(&client, namespace, warnings, |_, event| run_of_warning(event?));
     let merged = select(jobs.map(Change::Job), select(pods.map(Change::Pod), warnings.map(Change::Warning)));
     let mut merged = pin!(merged.take_until(shutdown.cancelled_owned()));
     let mut seen = Seen::default();
@@ -94,6 +96,7 @@ struct Seen {
     jobs: Objects<Job>,
     pods: Objects<Pod>,
     warnings: Objects<Event>,
+    unreadable: Unreadable,
     /// What is remembered of a run, by its name.
     remembered: HashMap<String, Remembered>,
 }
@@ -169,10 +172,16 @@ impl Seen {
     /// Publishes the facts of a run, and asks what must be known to tell all of them.
     fn publish(&mut self, run: &str, runs: &Runs) -> Option<Question> {
         let Some(job) = self.jobs.of(run).next() else {
-            self.remembered.remove(run);
-            runs.remove(ENGINE, run);
+            match self.jobs.unreadable(run) {
+                Some(metadata) => self.unreadable.publish(ENGINE, metadata, runs),
+                None => {
+                    self.remembered.remove(run);
+                    self.unreadable.publish_gone(ENGINE, run, runs);
+                }
+            }
             return None;
         };
+        self.unreadable.forget(run);
         let uid = job.uid().unwrap_or_default();
         let mut pods: Vec<&Pod> = self.pods.of(run).filter(|pod| belongs_to(pod, &uid)).collect();
         pods.sort_by_key(|pod| pod.creation_timestamp());

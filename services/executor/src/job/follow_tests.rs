@@ -117,6 +117,30 @@ fn what_a_new_list_does_not_hold_is_gone() {
 }
 
 #[test]
+fn a_job_that_cannot_be_read_is_not_told_as_gone_until_it_is() {
+    let (mut seen, runs) = (Seen::default(), Runs::new("i".into(), [ENGINE]));
+    apply(&mut seen, &runs, job("j-1"));
+    apply(&mut seen, &runs, pod("p", "j-1", json!({"running": {}})));
+    let (_, here) = runs.snapshot();
+    let metadata = json!({"name": "wfe-1", "uid": "j-1", "annotations": {"evenkeel.dev/owner-uid": "u-1"}});
+    let metadata = Box::new(serde_json::from_value(metadata).unwrap());
+    let odd = Update::Unreadable { run: "wfe-1".into(), name: "wfe-1".into(), metadata };
+    apply(&mut seen, &runs, Change::Job(odd));
+    let facts = runs.get("wfe-1").unwrap();
+    assert_eq!(
+        (facts.state(), &facts.owner),
+        (ExecutionState::Unspecified, &None),
+        "nobody is answered by it"
+    );
+    apply(&mut seen, &runs, job("j-1"));
+    assert!(runs.get("wfe-1").unwrap().workflow_started, "it was remembered");
+    apply(&mut seen, &runs, Change::Job(Update::Gone { run: "wfe-1".into(), name: "wfe-1".into() }));
+    let (changes, _) = runs.since(here).unwrap();
+    let states: Vec<_> = changes.iter().map(Execution::state).collect();
+    assert_eq!(states, [ExecutionState::Unspecified, ExecutionState::Running, ExecutionState::Gone]);
+}
+
+#[test]
 fn warnings_are_assigned_to_their_run() {
     let warning = |kind: &str, name: &str| -> Event {
         serde_json::from_value(json!({"metadata": {}, "involvedObject": {"kind": kind, "name": name}}))

@@ -9,19 +9,32 @@ use super::CONTAINER;
 /// What a container waits for when it cannot start; while it is being created it waits, too.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
-/// What the kubelet says of a container that was not there when its pod was ended.
-const NEVER_FOUND: &str = "ContainerStatusUnknown";
+/// What the kubelet says of a container that was not there when its pod was ended: it is gone, or it was
+/// never made, since it still waited for its image.
+const LOST: &str = "ContainerStatusUnknown";
 /// Reasons of containers that ended without having started.
-const NEVER_STARTED: [&str; 3] = ["StartError", "ContainerCannotRun", NEVER_FOUND];
+const NEVER_STARTED: [&str; 2] = ["StartError", "ContainerCannotRun"];
 
 /// What the kubelet puts where it could not read what was printed, as when the pod was removed before.
 const UNREADABLE: &str = "Error on reading termination ";
 
 /// Whether the workflow began in this pod.
 pub(super) fn has_started(pod: &Pod) -> bool {
-    statuses(pod).filter(|one| one.name == CONTAINER).filter_map(|one| one.state.as_ref()).any(|state| {
-        state.running.is_some() || state.terminated.as_ref().is_some_and(|exit| !never_started(exit))
+    statuses(pod).filter(|one| one.name == CONTAINER).any(|one| {
+        let Some(state) = &one.state else { return false };
+        match &state.terminated {
+            Some(exit) if is_lost(exit) => was_made(one),
+            Some(exit) => !never_started(exit),
+            None => state.running.is_some(),
+        }
     })
+}
+
+/// Whether there was such a container once: of one that ran and is gone, the kubelet keeps its id, or says
+/// that it had ended before.
+fn was_made(container: &ContainerStatus) -> bool {
+    let has_ended = container.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
+    has_ended || container.container_id.as_ref().is_some_and(|id| !id.is_empty())
 }
 
 /// The task of the first pod that failed or cannot start.
@@ -33,7 +46,8 @@ pub(super) fn of_pods(pods: &[&Pod]) -> Option<FailedTask> {
 /// message of its own. It is not masked yet.
 pub(super) fn printed(pods: &[&Pod]) -> Option<String> {
     let exits = pods.iter().flat_map(|pod| statuses(pod)).filter_map(exit);
-    let mut messages = exits.filter(|exit| !never_started(exit)).filter_map(|exit| exit.message.clone());
+    let exits = exits.filter(|exit| !never_started(exit) && !is_lost(exit));
+    let mut messages = exits.filter_map(|exit| exit.message.clone());
     messages.find(|message| !message.trim().is_empty() && !message.starts_with(UNREADABLE))
 }
 
@@ -60,6 +74,10 @@ fn never_started(exit: &ContainerStateTerminated) -> bool {
     exit.reason.as_deref().is_some_and(|reason| NEVER_STARTED.contains(&reason))
 }
 
+fn is_lost(exit: &ContainerStateTerminated) -> bool {
+    exit.reason.as_deref() == Some(LOST)
+}
+
 /// A pod whose place was taken from it ends its containers, which is a consequence and no cause.
 fn of_pod(pod: &Pod) -> Option<FailedTask> {
     let container = statuses(pod).find_map(|one| of_container(pod, one));
@@ -79,7 +97,7 @@ fn of_container(pod: &Pod, container: &ContainerStatus) -> Option<FailedTask> {
             ..FailedTask::default()
         })
     };
-    if let Some(exit) = exit(container).filter(|exit| exit.reason.as_deref() != Some(NEVER_FOUND)) {
+    if let Some(exit) = exit(container).filter(|exit| !is_lost(exit)) {
         let cause = exit.reason.as_deref().unwrap_or("Error");
         return task(Some(exit.exit_code), cause, of_exit(pod, &container.name, exit, cause));
     }

@@ -53,6 +53,28 @@ fn a_container_that_ended_well_or_in_silence_printed_nothing_worth_telling() {
 }
 
 #[test]
+fn a_container_that_was_lost_may_have_run_unless_it_was_never_made() {
+    let words = "The container could not be located when the pod was terminated";
+    let lost = exited(137, "ContainerStatusUnknown", Some(words));
+    let with = |key: &str, value: Value| {
+        let mut lost = lost.clone();
+        lost[0][key] = value;
+        lost
+    };
+    let ran = json!({"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}});
+    for (statuses, expected) in [
+        (lost.clone(), false),
+        (with("containerID", json!("")), false),
+        (with("containerID", json!("containerd://1")), true),
+        (with("lastState", ran), true),
+    ] {
+        let pod = pod(json!({"containerStatuses": statuses}));
+        assert_eq!(has_started(&pod), expected, "{statuses}");
+        assert_eq!((printed(&[&pod]), of_pods(&[&pod])), (None, None), "those are the kubelet's words");
+    }
+}
+
+#[test]
 fn who_was_out_of_memory_is_told_how_much_it_had() {
     let pod = pod(json!({"containerStatuses": exited(137, "OOMKilled", None)}));
     assert!(task(&pod).message.ends_with("OOMKilled; its memory limit is 64Mi"), "{:?}", task(&pod));

@@ -6,6 +6,8 @@ use std::{
 
 use evenkeel_core::target::Target;
 use evenkeel_kit::rpc::Coded as _;
+use evenkeel_proto::execution::v1::ExecutionState;
+use jiff::Timestamp;
 
 use super::*;
 use crate::attempt::Owner;
@@ -143,6 +145,16 @@ async fn an_outage_never_says_that_there_is_no_run() {
 }
 
 #[tokio::test]
+async fn a_run_is_found_though_its_kind_is_not_listed_yet() {
+    let engine = engine(|question| match question.strip_prefix("GET ") {
+        Some(RUN) => live("Unknown"),
+        _ => discovery(question, &[]),
+    });
+    assert_eq!(engine.discover().await.unwrap(), Kind::Absent);
+    assert!(engine.look("wfe-1").await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_run_that_another_version_of_tekton_has_is_not_overlooked() {
     for (of_old, is_there) in [(live("Unknown"), true), (missing(), false)] {
         let engine = engine(move |question| match question.strip_prefix("GET ") {
@@ -155,6 +167,14 @@ async fn a_run_that_another_version_of_tekton_has_is_not_overlooked() {
         assert_eq!(matches!(found, Ok(None)), !is_there);
         assert!(engine.unavailable().unwrap().contains("v1beta1"));
     }
+}
+
+#[tokio::test]
+async fn why_a_run_cannot_be_read_is_told_to_who_looks_for_it() {
+    let odd = json!({"metadata": {"name": "wfe-1"}, "spec": {"status": 7}});
+    let engine = engine(move |_| (200, odd.clone()));
+    let Err(Error::RunUnreadable(why)) = engine.look("wfe-1").await else { panic!() };
+    assert!(why.contains("wfe-1") && why.contains("expected a string"), "{why}");
 }
 
 #[tokio::test]
@@ -225,27 +245,63 @@ async fn there_is_nothing_to_stop_in_a_run_that_has_ended() {
     }
 }
 
-#[tokio::test]
-async fn the_end_of_a_pipeline_that_is_looked_for_comes_with_its_failed_task() {
-    let engine = engine(|question| match question.strip_prefix("GET ") {
-        Some(RUN) => {
-            let (code, mut run) = live("False");
-            run["status"]["childReferences"] = json!([{"kind": "TaskRun", "name": "a"}]);
-            (code, run)
-        }
-        Some("/apis/tekton.dev/v1/namespaces/runs/taskruns") => {
-            let task = |name: &str, uid: &str| {
-                json!({
-                    "metadata": {"name": name, "ownerReferences": [
-                        {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": "wfe-1", "uid": uid},
-                    ]},
-                    "status": {"conditions": [{"type": "Succeeded", "status": "False", "reason": "StepFailed"}]},
-                })
-            };
-            (200, json!({"metadata": {}, "items": [task("old", "p-0"), task("a", "p-1")]}))
-        }
+/// A run that ended at this time, with its task.
+fn failed_at(time: Timestamp) -> Answer {
+    let (code, mut run) = live("False");
+    run["status"]["completionTime"] = time.to_string().into();
+    run["status"]["childReferences"] = json!([{"kind": "TaskRun", "name": "a"}]);
+    (code, run)
+}
+
+fn task(name: &str, run_uid: &str, status: &str) -> Value {
+    json!({
+        "metadata": {"name": name, "ownerReferences": [
+            {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": "wfe-1", "uid": run_uid},
+        ]},
+        "status": {"conditions": [{"type": "Succeeded", "status": status, "reason": "StepFailed"}]},
+    })
+}
+
+fn list(items: Value) -> Answer {
+    (200, json!({"metadata": {}, "items": items}))
+}
+
+/// What is told of a run that was found, of which there is this when it is read again.
+async fn told(run: Answer, tasks: Answer) -> Execution {
+    let engine = engine(move |question| match question.strip_prefix("GET ") {
+        Some(RUN) => run.clone(),
+        Some("/apis/tekton.dev/v1/namespaces/runs/taskruns") => tasks.clone(),
         _ => unserved(),
     });
-    let found = engine.look("wfe-1").await.unwrap().unwrap();
-    assert_eq!(engine.tell(found).await.failed_task.unwrap().name, "a");
+    let found: PipelineRun = serde_json::from_value(failed_at(Timestamp::now()).1).unwrap();
+    engine.tell(observe::found(&found)).await
+}
+
+#[tokio::test]
+async fn the_end_of_a_pipeline_that_is_looked_for_comes_with_its_failed_task() {
+    let odd = json!({"metadata": {"name": "odd"}, "status": {"steps": "none"}});
+    let tasks = json!([task("old", "p-0", "False"), odd, task("a", "p-1", "False")]);
+    let facts = told(failed_at(Timestamp::now()), list(tasks)).await;
+    assert_eq!((facts.state(), facts.failed_task.unwrap().name.as_str()), (ExecutionState::Failed, "a"));
+}
+
+#[tokio::test]
+async fn the_end_of_a_pipeline_is_not_told_without_its_tasks_unless_it_is_too_late_for_them() {
+    let (now, early) = (Timestamp::now(), Timestamp::UNIX_EPOCH);
+    let (_, mut other) = failed_at(early);
+    other["metadata"]["uid"] = "p-2".into();
+    let goes_on = json!([task("a", "p-1", "Unknown")]);
+    for (run, tasks, expected) in [
+        (failed_at(early), refused(500, "etcd is away"), ExecutionState::Running),
+        ((200, other), list(json!([])), ExecutionState::Running),
+        (failed_at(now), list(json!([])), ExecutionState::Running),
+        (failed_at(now), list(goes_on.clone()), ExecutionState::Running),
+        (failed_at(early), list(goes_on), ExecutionState::Failed),
+        (failed_at(early), list(json!([])), ExecutionState::Failed),
+    ] {
+        let case = format!("{run:?}, {tasks:?}");
+        let facts = told(run, tasks).await;
+        assert_eq!(facts.state(), expected, "{case}");
+        assert_eq!(facts.completion_time.is_some(), expected == ExecutionState::Failed, "{case}");
+    }
 }

@@ -5,7 +5,6 @@
 use std::{
     collections::{HashMap, HashSet},
     pin::pin,
-    time::Duration,
 };
 
 use evenkeel_proto::execution::v1::Execution;
@@ -13,21 +12,19 @@ use futures::{
     StreamExt as _,
     stream::{FuturesUnordered, select},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Client, ResourceExt as _, runtime::watcher};
 
 use super::{
-    ENGINE, observe, spans,
+    ENGINE, PATIENCE, observe, spans,
     types::{PIPELINE_RUN_LABEL, PipelineRun, TaskRun, ending},
     words::{self, Logs, Question},
 };
 use crate::{
     marks::EXECUTION_LABEL,
     runs::Runs,
-    watch::{self, Objects, Update, changes},
+    watch::{self, Objects, Unreadable, Update, changes},
 };
-
-/// How long the end of a run may be held back until its tasks are seen to have ended.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A change of one of the objects that a run consists of.
 enum Change {
@@ -38,9 +35,9 @@ enum Change {
 /// Publishes facts for as long as it is polled. What is known survives in `seen`.
 pub(super) async fn publish(client: &Client, namespace: &str, logs: &Logs, seen: &mut Seen, runs: &Runs) {
     let labelled = watcher::Config::default().labels(EXECUTION_LABEL);
-    let pipeline_runs = changes::<PipelineRun>(client, namespace, labelled.clone(), own_name);
-    let task_runs = changes::<TaskRun>(client, namespace, labelled, |task| {
-        task.labels().get(PIPELINE_RUN_LABEL).cloned()
+    let pipeline_runs = changes::<PipelineRun>(client, namespace, labelled.clone(), |run, _| own_name(run));
+    let task_runs = changes::<TaskRun>(client, namespace, labelled, |task, _| {
+        task.labels.as_ref()?.get(PIPELINE_RUN_LABEL).cloned()
     });
     let mut merged = pin!(select(pipeline_runs.map(Change::Run), task_runs.map(Change::Task)));
     // What is waited for is forgotten with the stream, so that the next one waits for it anew.
@@ -85,6 +82,7 @@ async fn wait(logs: &Logs, wanted: Wanted) -> (Wanted, Vec<String>) {
 pub(super) struct Seen {
     pipeline_runs: Objects<PipelineRun>,
     task_runs: Objects<TaskRun>,
+    unreadable: Unreadable,
     /// Whether all there is was told once.
     told: bool,
     /// What is remembered of a run, by its name.
@@ -100,8 +98,9 @@ struct Remembered {
     started: bool,
     /// Whether its end was held back long enough.
     is_late: bool,
-    /// Whether its spans were told.
-    is_traced: bool,
+    /// Its end as it was told. What follows takes nothing of it back: a release removes tasks before it
+    /// removes their run.
+    end: Option<Execution>,
     /// The question for its last words, which is asked once, and what came of it.
     words: Option<(Question, Vec<String>)>,
 }
@@ -168,15 +167,19 @@ impl Seen {
     /// Publishes the facts of a run, and gives what its end is held back for, if it is.
     fn publish(&mut self, name: &str, runs: &Runs) -> Option<Wanted> {
         let Some(run) = self.pipeline_runs.of(name).next() else {
-            self.remembered.remove(name);
-            runs.remove(ENGINE, name);
+            self.publish_unseen(name, runs);
             return None;
         };
+        self.unreadable.forget(name);
         let uid = run.uid().unwrap_or_default();
         let tasks: Vec<&TaskRun> = self.task_runs.of(name).filter(|task| task.belongs_to(&uid)).collect();
         let remembered = self.remembered.entry(name.to_owned()).or_default();
         if remembered.uid != uid {
             *remembered = Remembered { uid: uid.clone(), ..Remembered::default() };
+        }
+        if let Some(end) = &remembered.end {
+            runs.publish(end.clone());
+            return None;
         }
         remembered.started |= tasks.iter().any(|task| observe::has_started(task));
         let mut facts = observe::facts(run, &tasks);
@@ -188,18 +191,31 @@ impl Seen {
         };
         if wanted.is_some() {
             watch::hold_back(&mut facts);
-        } else if ending(&run.status.conditions).is_some() && !remembered.is_traced {
-            remembered.is_traced = true;
+        } else if ending(&run.status.conditions).is_some() {
+            remembered.end = Some(facts.clone());
             spans::record(run, &tasks);
         }
         runs.publish(facts);
         wanted
     }
+
+    /// Publishes that a run cannot be read, or is gone. Until it is gone, an end that was told stays.
+    fn publish_unseen(&mut self, name: &str, runs: &Runs) {
+        let Some(metadata) = self.pipeline_runs.unreadable(name) else {
+            self.remembered.remove(name);
+            return self.unreadable.publish_gone(ENGINE, name, runs);
+        };
+        let remembered = self.remembered.get(name).filter(|one| metadata.uid.as_ref() == Some(&one.uid));
+        if remembered.is_none_or(|one| one.end.is_none()) {
+            self.unreadable.publish(ENGINE, metadata, runs);
+        }
+    }
 }
 
 /// Name of a run. A pipeline may run another one, which inherits our marks and is no run of its own.
-fn own_name(run: &PipelineRun) -> Option<String> {
-    run.owner_references().is_empty().then(|| run.name_any())
+fn own_name(run: &ObjectMeta) -> Option<String> {
+    let is_own = run.owner_references.as_ref().is_none_or(Vec::is_empty);
+    run.name.clone().filter(|_| is_own)
 }
 
 #[cfg(test)]

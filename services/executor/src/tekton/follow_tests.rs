@@ -121,6 +121,24 @@ fn an_end_that_waited_for_tasks_does_not_wait_for_words() {
 }
 
 #[test]
+fn an_end_that_was_told_stays_as_it_was_told() {
+    let (mut seen, runs) = (Seen::default(), runs());
+    apply(&mut seen, &runs, task("p-1", "False", Some(3)));
+    assert_eq!(apply(&mut seen, &runs, run("p-1", "False", "Failed")), None);
+    let end = runs.get("wfe-1").unwrap();
+    assert_eq!((end.state(), end.failed_task.is_some()), (ExecutionState::Failed, true));
+    let (_, here) = runs.snapshot();
+    // As a release does it: tasks go first.
+    let gone = Change::Task(Update::Gone { run: "wfe-1".into(), name: "wfe-1-a".into() });
+    assert_eq!(apply(&mut seen, &runs, gone), None);
+    assert_eq!(apply(&mut seen, &runs, run("p-1", "False", "Failed")), None);
+    assert_eq!(runs.get("wfe-1").unwrap(), end);
+    assert!(runs.since(here).unwrap().0.is_empty());
+    apply(&mut seen, &runs, run("p-2", "Unknown", "Running"));
+    assert_eq!(runs.get("wfe-1").unwrap().state(), ExecutionState::Running, "that is another run");
+}
+
+#[test]
 fn what_ran_in_a_pipeline_is_traced_once_when_it_is_over() {
     let trace = "0af7651916cd43dd8448eb211c803105";
     assert!(exported(trace).is_empty());
@@ -200,12 +218,61 @@ fn a_run_is_gone_only_when_it_was_deleted_or_a_complete_list_leaves_it_out() {
     assert!(seen.remembered.is_empty());
 }
 
+/// A run of ours that cannot be read.
+fn odd(uid: &str) -> Change {
+    let metadata = json!({
+        "name": "wfe-1", "uid": uid,
+        "annotations": {"evenkeel.dev/owner": "ops/fix", "evenkeel.dev/owner-uid": "u-1"},
+    });
+    let metadata = Box::new(serde_json::from_value(metadata).unwrap());
+    Change::Run(Update::Unreadable { run: "wfe-1".into(), name: "wfe-1".into(), metadata })
+}
+
+#[test]
+fn a_run_that_cannot_be_read_is_told_neither_to_go_on_nor_to_be_gone_until_it_is() {
+    let (mut seen, runs) = (Seen::default(), runs());
+    apply(&mut seen, &runs, run("p-1", "Unknown", "Running"));
+    for change in [odd("p-1"), Change::Run(Update::Listing), odd("p-1"), Change::Run(Update::Listed)] {
+        apply(&mut seen, &runs, change);
+    }
+    let facts = runs.get("wfe-1").unwrap();
+    assert_eq!(
+        (facts.state(), &facts.owner),
+        (ExecutionState::Unspecified, &None),
+        "nobody is answered by it"
+    );
+    let (_, here) = runs.snapshot();
+    apply(&mut seen, &runs, Change::Run(Update::Gone { run: "wfe-1".into(), name: "wfe-1".into() }));
+    let (changes, _) = runs.since(here).unwrap();
+    let last = changes.last().unwrap();
+    assert_eq!((last.state(), last.owner.as_ref().unwrap().uid.as_str()), (ExecutionState::Gone, "u-1"));
+    assert_eq!(runs.count(), 0);
+}
+
+#[test]
+fn a_run_that_can_be_read_again_is_told_as_before_and_an_end_stays() {
+    let (mut seen, runs) = (Seen::default(), runs());
+    apply(&mut seen, &runs, task("p-1", "False", Some(3)));
+    apply(&mut seen, &runs, odd("p-1"));
+    apply(&mut seen, &runs, run("p-1", "False", "Failed"));
+    let end = runs.get("wfe-1").unwrap();
+    assert_eq!(end.state(), ExecutionState::Failed);
+    apply(&mut seen, &runs, odd("p-1"));
+    assert_eq!(runs.get("wfe-1").unwrap(), end, "it is over whatever becomes of its object");
+    let (_, here) = runs.snapshot();
+    apply(&mut seen, &runs, Change::Run(Update::Gone { run: "wfe-1".into(), name: "wfe-1".into() }));
+    assert_eq!(runs.since(here).unwrap().0.len(), 1, "it is gone, and nothing else");
+    apply(&mut seen, &runs, run("p-1", "False", "Failed"));
+    apply(&mut seen, &runs, odd("p-2"));
+    assert_eq!(runs.get("wfe-1").unwrap().run_uid, "p-2", "that is another run");
+}
+
 #[test]
 fn a_pipeline_inside_of_a_pipeline_is_no_run() {
-    let mut run: PipelineRun = serde_json::from_value(json!({"metadata": {"name": "wfe-1"}})).unwrap();
+    let mut run: ObjectMeta = serde_json::from_value(json!({"name": "wfe-1"})).unwrap();
     assert_eq!(own_name(&run).as_deref(), Some("wfe-1"));
     let parent =
         json!([{"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": "wfe-0", "uid": "p-0"}]);
-    run.metadata.owner_references = serde_json::from_value(parent).unwrap();
+    run.owner_references = serde_json::from_value(parent).unwrap();
     assert_eq!(own_name(&run), None);
 }

@@ -1,15 +1,18 @@
 //! What a PipelineRun and its TaskRuns say, as facts. Nothing is judged here.
 
+use std::time::Duration;
+
 use evenkeel_core::{
     failure::tekton::{self as rules, Child},
     quote,
     start::Stage,
 };
 use evenkeel_proto::execution::v1::{Execution, ExecutionState, FailedTask};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    ENGINE, PENDING,
+    ENGINE, PATIENCE, PENDING,
     types::{PipelineRun, Step, TaskRun, Terminated, ending, succeeded},
 };
 use crate::{
@@ -33,11 +36,8 @@ const NEVER_RAN: [&str; 4] =
     ["TaskRunImagePullFailed", "CreateContainerConfigError", "PodCreationFailed", "PodAdmissionFailed"];
 /// Reason of a TaskRun whose pod lost its place, and may not tell any more what it did.
 const EVICTED: &str = "PodEvicted";
-/// Reason of a TaskRun for whose pod a quota has no room. Tekton tries again for as long as the run may
-/// take.
-const CROWDED: &str = "ExceededResourceQuota";
 /// Reasons of containers that ended without having started.
-const NEVER_STARTED: [&str; 3] = ["StartError", "ContainerCannotRun", "ContainerStatusUnknown"];
+const NEVER_STARTED: [&str; 2] = ["StartError", "ContainerCannotRun"];
 /// How many bytes of results are told.
 const RESULTS_LIMIT: usize = 1024;
 
@@ -67,11 +67,8 @@ pub(super) fn found(run: &PipelineRun) -> Found {
 
 /// The facts of a run, with its tasks as far as they are known.
 pub(super) fn facts(run: &PipelineRun, tasks: &[&TaskRun]) -> Execution {
-    let (state, reason, message) = standing(run);
+    let (state, reason, message) = standing(run, tasks);
     let status = &run.status;
-    let ending = ending(&status.conditions);
-    let completed_at = ending.and(status.completion_time.as_ref());
-    let completed_at = completed_at.or_else(|| ending?.last_transition_time.as_ref());
     let completed = tasks.iter().filter(|task| is(task, "True")).count();
     let failed = matches!(state, ExecutionState::Running | ExecutionState::Failed);
     Execution {
@@ -79,13 +76,19 @@ pub(super) fn facts(run: &PipelineRun, tasks: &[&TaskRun]) -> Execution {
         reason,
         message,
         start_time: status.start_time.as_ref().map(|time| wire_time(time.0)),
-        completion_time: completed_at.map(|time| wire_time(time.0)),
+        completion_time: ended_at(run).map(wire_time),
         total_tasks: i32::try_from(status.child_references.len()).unwrap_or(i32::MAX),
         completed_tasks: i32::try_from(completed).unwrap_or(i32::MAX),
         failed_task: failed.then(|| failed_task(run, tasks)).flatten(),
         workflow_started: tasks.iter().any(|task| has_started(task)) || has_unknown_child(run, tasks),
         ..marks::facts(&run.metadata, ENGINE)
     }
+}
+
+/// When a run ended, once it has.
+fn ended_at(run: &PipelineRun) -> Option<Timestamp> {
+    let ending = ending(&run.status.conditions)?;
+    run.status.completion_time.as_ref().or(ending.last_transition_time.as_ref()).map(|time| time.0)
 }
 
 /// Whether it is not known what some child did: one of another kind, or one that is not there any more
@@ -102,6 +105,13 @@ pub(super) fn is_whole(run: &PipelineRun, tasks: &[&TaskRun]) -> bool {
     ending(&run.status.conditions).is_none()
         || task_runs(run)
             .all(|name| find(tasks, name).is_some_and(|task| ending(&task.status.conditions).is_some()))
+}
+
+/// Whether a run has ended so short a time ago that its tasks may still be about to be seen to have ended.
+pub(super) fn has_just_ended(run: &PipelineRun) -> bool {
+    let Some(at) = ended_at(run) else { return false };
+    // What is less than nothing is a clock that goes wrong.
+    Duration::try_from(Timestamp::now().duration_since(at)).ok().is_none_or(|since| since < PATIENCE)
 }
 
 /// Whether anything of the workflow began in this task, in this try or an earlier one.
@@ -133,7 +143,7 @@ pub(super) fn reason(task: &TaskRun) -> &str {
     succeeded(&task.status.conditions).map_or("", |condition| condition.reason.as_str())
 }
 
-fn standing(run: &PipelineRun) -> (ExecutionState, String, String) {
+fn standing(run: &PipelineRun, tasks: &[&TaskRun]) -> (ExecutionState, String, String) {
     if stage(run) == Stage::Inert {
         return (ExecutionState::Inert, PENDING.to_owned(), String::new());
     }
@@ -142,7 +152,7 @@ fn standing(run: &PipelineRun) -> (ExecutionState, String, String) {
     };
     let (reason, message) = (condition.reason.clone(), condition.message.clone());
     match (condition.status.as_str(), marks::note(&run.metadata, CANCELLED)) {
-        ("True", _) => (ExecutionState::Succeeded, reason, message + &results(run)),
+        ("True", _) => (ExecutionState::Succeeded, reason, message + &results(run, tasks)),
         ("False", Some(why)) => (ExecutionState::Failed, "Cancelled".to_owned(), why.to_owned()),
         ("False", None) => (ExecutionState::Failed, reason, message),
         _ => (ExecutionState::Running, reason, message),
@@ -188,19 +198,18 @@ fn failed_task(run: &PipelineRun, tasks: &[&TaskRun]) -> Option<FailedTask> {
 }
 
 /// A TaskRun as the rules see it. Its condition is about the last try, so one that succeeded after some
-/// retries has not failed, and one that failed is told with the number of its tries. What a quota keeps out is told before Tekton gives it up, as of a Job.
+/// retries has not failed, and one that failed is told with the number of its tries.
 fn child(task: &TaskRun, name: &str) -> Child {
     let condition = succeeded(&task.status.conditions).cloned().unwrap_or_default();
     let message = match task.status.retries_status.len() {
         0 => condition.message,
         earlier => format!("{} (tried {} times)", condition.message, earlier + 1),
     };
-    let is_crowded = condition.status == "Unknown" && condition.reason == CROWDED;
     Child {
         kind: TASK_RUN.to_owned(),
         name: name.to_owned(),
-        failed: is_crowded || (condition.status == "False" && condition.reason != IGNORED),
-        reason: if is_crowded { "QuotaExceeded".to_owned() } else { condition.reason },
+        failed: condition.status == "False" && condition.reason != IGNORED,
+        reason: condition.reason,
         message,
         steps: task.status.steps.iter().map(step).collect(),
     }
@@ -218,18 +227,18 @@ fn step(step: &Step) -> rules::Step {
     }
 }
 
-/// Whether a run was given Secrets.
-pub(super) fn has_secrets(run: &PipelineRun) -> bool {
-    run.spec.workspaces.iter().any(|workspace| workspace.secret.is_some())
+/// Whether a run, or any of these tasks of it, was given Secrets.
+pub(super) fn has_secrets(run: &PipelineRun, tasks: &[&TaskRun]) -> bool {
+    run.spec.has_secrets || tasks.iter().any(|task| task.has_secrets())
 }
 
-/// The results of a pipeline, as an appendix to its message. Of a run that was given Secrets only the
-/// names are told, since a value may be one of theirs.
-fn results(run: &PipelineRun) -> String {
-    let has_secrets = has_secrets(run);
+/// The results of a pipeline, as an appendix to its message. Of a run that was given Secrets, or of whose
+/// tasks that is not known, only the names are told, since a value may be one of theirs.
+fn results(run: &PipelineRun, tasks: &[&TaskRun]) -> String {
+    let is_hidden = has_secrets(run, tasks) || has_unknown_child(run, tasks);
     let mut told = String::new();
     for result in &run.status.results {
-        let value = if has_secrets { String::new() } else { format!("={}", fit(&result.value)) };
+        let value = if is_hidden { String::new() } else { format!("={}", fit(&result.value)) };
         let next = format!("{}{}{value}", if told.is_empty() { "; results: " } else { ", " }, result.name);
         if told.len() + next.len() > RESULTS_LIMIT {
             told.push_str(", …");

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Resource, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch},
+    core::DeserializeGuard,
     runtime::watcher::{self, Event},
 };
 use serde::de::DeserializeOwned;
@@ -31,7 +32,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// What a run consists of.
 pub(super) struct Parts<'a> {
     pub(super) runs: &'a Api<PipelineRun>,
-    pub(super) tasks: &'a Api<TaskRun>,
+    pub(super) tasks: &'a Api<DeserializeGuard<TaskRun>>,
     pub(super) pods: &'a Api<Pod>,
 }
 
@@ -49,7 +50,9 @@ impl Parts<'_> {
             self.end(run, uid).await?;
         }
         let below = format!("{PIPELINE_RUN_LABEL}={run}");
-        until_none(self.tasks, &below, |task| ending(&task.status.conditions).is_none()).await?;
+        // Of a task that cannot be read there are still its pods.
+        let goes_on = |task: &TaskRun| -> bool { ending(&task.status.conditions).is_none() };
+        until_none(self.tasks, &below, |task| task.0.as_ref().is_ok_and(goes_on)).await?;
         self.tasks
             .delete_collection(&DeleteParams::background(), &ListParams::default().labels(&below))
             .await?;

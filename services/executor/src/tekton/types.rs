@@ -5,7 +5,9 @@ use k8s_openapi::{
     Metadata, NamespaceResourceScope, Resource,
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::secrets;
 
 /// Group of Tekton's kinds.
 pub(super) const GROUP: &str = "tekton.dev";
@@ -32,15 +34,9 @@ pub(super) struct PipelineRun {
 pub(super) struct Spec {
     /// What is asked of it, such as `PipelineRunPending` or `CancelledRunFinally`.
     pub(super) status: String,
-    pub(super) workspaces: Vec<Workspace>,
-}
-
-/// A workspace and what it is bound to.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Workspace {
-    /// Set when it is bound to a Secret.
-    pub(super) secret: Option<serde_json::Value>,
+    /// Whether any of its workspaces is bound to Secrets.
+    #[serde(rename = "workspaces", deserialize_with = "secrets::are_read")]
+    pub(super) has_secrets: bool,
 }
 
 /// How far a run got.
@@ -88,10 +84,18 @@ pub(super) struct PipelineResult {
 #[serde(default)]
 pub(super) struct TaskRun {
     pub(super) metadata: ObjectMeta,
+    /// Whether it was given Secrets, by its workspaces or for its pod.
+    #[serde(rename = "spec", deserialize_with = "secrets::are_read")]
+    is_given_secrets: bool,
     pub(super) status: TaskStatus,
 }
 
 impl TaskRun {
+    /// Whether anything in it was given Secrets.
+    pub(super) fn has_secrets(&self) -> bool {
+        self.is_given_secrets || self.status.takes_secrets
+    }
+
     /// Whether it is a task of the PipelineRun of this uid, and not of an earlier one of its name.
     pub(super) fn belongs_to(&self, run_uid: &str) -> bool {
         self.metadata.owner_references.iter().flatten().any(|owner| owner.uid == run_uid)
@@ -102,14 +106,17 @@ impl TaskRun {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct TaskStatus {
+    /// Whether the task itself takes Secrets, as it was resolved.
+    #[serde(rename = "taskSpec", deserialize_with = "secrets::are_read")]
+    takes_secrets: bool,
     pub(super) conditions: Vec<Condition>,
     pub(super) start_time: Option<Time>,
     pub(super) completion_time: Option<Time>,
     /// Pod of the last try.
     pub(super) pod_name: String,
     pub(super) steps: Vec<Step>,
-    /// What earlier tries came to.
-    pub(super) retries_status: Vec<serde_json::Value>,
+    /// One for each earlier try. What they came to fills no memory.
+    pub(super) retries_status: Vec<IgnoredAny>,
 }
 
 /// A step of a task, in one container.
@@ -118,7 +125,7 @@ pub(super) struct TaskStatus {
 pub(super) struct Step {
     pub(super) name: String,
     pub(super) container: String,
-    pub(super) running: Option<serde_json::Value>,
+    pub(super) running: Option<IgnoredAny>,
     pub(super) terminated: Option<Terminated>,
     /// Why it ended, as Tekton sees it, such as `Continued`, `Skipped` or `TimeoutExceeded`.
     pub(super) termination_reason: String,

@@ -8,12 +8,16 @@ use evenkeel_kit::trace::Carrier;
 use evenkeel_proto::execution::v1::{Execution, ExecutionState};
 use futures::AsyncReadExt as _;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, ResourceExt as _, api::LogParams};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ListParams, LogParams},
+    core::{ApiResource, DynamicObject},
+};
 use tokio::{sync::Semaphore, time::timeout};
 use tracing::Instrument as _;
 
 use super::{
-    observe, spans,
+    observe, secrets, spans,
     types::{PipelineRun, TaskRun},
 };
 
@@ -41,9 +45,9 @@ pub(super) struct Question {
 }
 
 /// Where the last words of a run are, when it has failed by a step that ran. Of a run that was given
-/// Secrets nothing is told, since any line may hold a value of theirs.
+/// Secrets nothing is told, since any line may hold a value of theirs, handed on by another task perhaps.
 pub(super) fn question(run: &PipelineRun, tasks: &[&TaskRun], facts: &Execution) -> Option<Question> {
-    if facts.state() != ExecutionState::Failed || observe::has_secrets(run) {
+    if facts.state() != ExecutionState::Failed || observe::has_secrets(run, tasks) {
         return None;
     }
     let failed = facts.failed_task.as_ref()?;
@@ -66,12 +70,11 @@ pub(super) fn question(run: &PipelineRun, tasks: &[&TaskRun], facts: &Execution)
 pub(super) struct Logs {
     client: Client,
     turns: Semaphore,
-    patience: Duration,
 }
 
 impl Logs {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, turns: Semaphore::new(TURNS), patience: PATIENCE }
+        Self { client, turns: Semaphore::new(TURNS) }
     }
 
     /// The last lines of a log. That it is gone, or cannot be read in time, is no reason to tell nothing
@@ -82,7 +85,7 @@ impl Logs {
             let _turn = self.turns.acquire().await;
             self.read(question).await
         };
-        match timeout(self.patience, read).await {
+        match timeout(PATIENCE, read).await {
             Ok(Ok(printed)) => return quote::last_lines(&String::from_utf8_lossy(&printed)),
             Ok(Err(error)) => {
                 tracing::info!(pod, container, "could not read what a step printed last: {error}");
@@ -94,6 +97,11 @@ impl Logs {
         Vec::new()
     }
 
+    /// Pods as they are, also with what is newer than what is known here.
+    fn pods(&self, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &ApiResource::erase::<Pod>(&()))
+    }
+
     async fn read(&self, question: &Question) -> kube::Result<Vec<u8>> {
         let Question { namespace, pod, container, .. } = question;
         let span = tracing::info_span!(parent: None, "k8s.pod.log.read", otel.kind = "client",
@@ -102,6 +110,7 @@ impl Logs {
             trace.adopt(&span);
         }
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let only = ListParams::default().fields(&format!("metadata.name={pod}"));
         let parameters = LogParams {
             container: Some(container.clone()),
             tail_lines: Some(LINES),
@@ -110,6 +119,13 @@ impl Logs {
         };
         let read = async {
             let mut printed = Vec::new();
+            // The pod knows of more than its task: Tekton gives it what belongs to its ServiceAccount, and
+            // webhooks give it what they like. It is listed, since nothing else needs `get`.
+            let found = self.pods(namespace).list(&only).await?.items;
+            if found.first().is_none_or(|pod| secrets::are_in(&pod.data["spec"])) {
+                tracing::debug!(pod, "it is gone, or was given Secrets, so what it printed is not read");
+                return Ok(printed);
+            }
             let mut log = api.log_stream(pod, &parameters).await?;
             log.read_to_end(&mut printed).await.map_err(kube::Error::ReadEvents)?;
             Ok(printed)

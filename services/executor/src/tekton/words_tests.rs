@@ -17,8 +17,6 @@ use super::{
 };
 use crate::{engine::Engine as _, marks::OWNER_UID, runs::Runs};
 
-/// Patience in tests.
-const SOON: Duration = Duration::from_millis(300);
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A run that failed by the second step of its task.
@@ -67,12 +65,23 @@ type Log = Option<(u16, &'static [u8])>;
 /// An API server that has these runs, sends the first one once more, and answers for the log of a pod; with
 /// all that was asked for logs.
 fn server(names: &'static [&str], log: fn(&str) -> Log) -> (Client, Arc<Mutex<Vec<String>>>) {
+    let pod = json!({"metadata": {"name": "a-a-pod"}, "spec": {"containers": [{"name": "step-act"}]}});
+    server_with(names, json!([pod]), log)
+}
+
+/// The same, with what is found of a pod.
+fn server_with(
+    names: &'static [&str],
+    pods: Value,
+    log: fn(&str) -> Log,
+) -> (Client, Arc<Mutex<Vec<String>>>) {
     let logs = Arc::new(Mutex::new(Vec::new()));
     let noted = logs.clone();
     let service = tower::service_fn(move |request: Request<Body>| {
         let uri = request.uri().to_string();
         let pod = uri.strip_prefix("/api/v1/namespaces/runs/pods/").map(str::to_owned);
         noted.lock().unwrap().extend(pod.clone());
+        let pods = pods.clone();
         async move {
             let items = |item: fn(&str) -> Value| names.iter().map(|name| item(name)).collect::<Vec<_>>();
             let list = |items| {
@@ -90,6 +99,10 @@ fn server(names: &'static [&str], log: fn(&str) -> Log) -> (Client, Arc<Mutex<Ve
                     Some((code, body)) => (code, body.to_vec()),
                     None => std::future::pending().await,
                 },
+                None if uri.contains("/pods?") => {
+                    assert!(uri.contains("fieldSelector=metadata.name%3D"), "{uri}");
+                    list(pods.as_array().unwrap().clone())
+                }
                 None if uri.contains("/taskruns?") => list(items(task)),
                 None if uri.contains("/pipelineruns?") => list(items(failed)),
                 None => (200, failed("a").to_string().into_bytes()),
@@ -128,9 +141,46 @@ fn of_a_run_that_was_given_secrets_no_words_are_told() {
     assert!(asked(given.clone(), task("a")).is_some());
     given["spec"]["workspaces"] = json!([{"name": "secret-db", "secret": {"secretName": "db"}}]);
     assert_eq!(asked(given, task("a")), None);
+    let mut takes = task("a");
+    takes["status"]["taskSpec"] =
+        json!({"steps": [{"name": "act", "envFrom": [{"secretRef": {"name": "db"}}]}]});
+    assert_eq!(asked(failed("a"), takes), None);
+    let mut other = task("b");
+    other["spec"]["workspaces"] = json!([{"name": "w", "secret": {"secretName": "db"}}]);
+    let run: PipelineRun = serde_json::from_value(failed("a")).unwrap();
+    let [first, other] = [task("a"), other].map(|task| serde_json::from_value::<TaskRun>(task).unwrap());
+    let facts = observe::facts(&run, &[&first, &other]);
+    assert_eq!(question(&run, &[&first, &other], &facts), None, "it may have handed one on");
 }
 
 #[tokio::test]
+async fn of_a_pod_that_was_given_secrets_no_log_is_read() {
+    let env = json!([{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "db", "key": "k"}}}]);
+    for (spec, words) in [
+        (
+            json!({"containers": [{"name": "step-act"}], "imagePullSecrets": [{"name": "r"}]}),
+            &["no room"][..],
+        ),
+        (json!({"containers": [{"name": "step-act", "env": env}]}), &[]),
+        // As Tekton gives to a pod what the ServiceAccount of its run has for git or a registry.
+        (
+            json!({"volumes": [{"name": "tekton-internal-secret-volume-git", "secret": {"secretName": "git"}}]}),
+            &[],
+        ),
+    ] {
+        let pods = json!([{"metadata": {"name": "a-a-pod"}, "spec": spec}]);
+        let (client, logs) = server_with(&["a"], pods, |_| Some((200, b"no room")));
+        let question = asked(failed("a"), task("a")).unwrap();
+        assert_eq!(Logs::new(client).ask(&question).await, words, "{spec}");
+        assert_eq!(logs.lock().unwrap().len(), words.len());
+    }
+    let (client, logs) = server_with(&["a"], json!([]), |_| Some((200, b"no room")));
+    let question = asked(failed("a"), task("a")).unwrap();
+    assert_eq!(Logs::new(client).ask(&question).await, [""; 0], "it is gone");
+    assert!(logs.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pipeline_that_is_looked_for_comes_with_its_last_words() {
     for (log, words) in [
         (
@@ -141,15 +191,14 @@ async fn a_pipeline_that_is_looked_for_comes_with_its_last_words() {
         (|_| Some((403, b"{}")), &[]),
         (|_| None, &[]),
     ] {
-        let mut engine = TektonEngine::new(server(&["a"], log).0, "runs", true);
-        engine.logs.patience = SOON;
+        let engine = TektonEngine::new(server(&["a"], log).0, "runs", true);
         let found = engine.look("a").await.unwrap().unwrap();
         let told = timeout(LIMIT, engine.tell(found)).await.unwrap();
         assert_eq!(last_lines(Some(told)), words);
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_log_that_cannot_be_read_holds_up_its_own_run_only_and_not_for_long() {
     let (client, logs) = server(&["a", "b"], |pod| pod.starts_with("b-").then_some((200, b"no room")));
     let runs = Runs::new("i".into(), [ENGINE]);
@@ -165,10 +214,10 @@ async fn one_log_that_cannot_be_read_holds_up_its_own_run_only_and_not_for_long(
         }
         ends
     };
-    let patient = Logs { patience: SOON, ..Logs::new(client.clone()) };
+    let reader = Logs::new(client.clone());
     let mut seen = Seen::default();
     let ends = tokio::select! {
-        () = follow::publish(&client, "runs", &patient, &mut seen, &runs) => unreachable!(),
+        () = follow::publish(&client, "runs", &reader, &mut seen, &runs) => unreachable!(),
         ends = timeout(LIMIT, told) => ends.unwrap(),
     };
     assert_eq!(ends, ["b", "a"]);
