@@ -1,5 +1,7 @@
 //! The engine `tekton`: one PipelineRun per run, born pending.
 
+#[cfg(test)]
+mod fixtures;
 mod follow;
 mod kind;
 mod observe;

@@ -59,10 +59,13 @@ where
 {
     let api: Api<DeserializeGuard<K>> = Api::namespaced(client.clone(), namespace);
     watcher(api, config).default_backoff().filter_map(move |event| {
-        let update = event.map(|event| update(event, &run)).unwrap_or_else(|error| {
-            tracing::warn!(kind = %K::kind(&()), "the watch was interrupted: {error}");
-            None
-        });
+        let update = match event {
+            Ok(event) => update(event, &run),
+            Err(error) => {
+                tracing::warn!(kind = %K::kind(&()), "the watch was interrupted: {error}");
+                None
+            }
+        };
         futures::future::ready(update)
     })
 }
@@ -100,15 +103,24 @@ pub(crate) fn hold_back(facts: &mut Execution) {
     facts.completion_time = None;
 }
 
+fn is_over(facts: &Execution) -> bool {
+    matches!(facts.state(), ExecutionState::Succeeded | ExecutionState::Failed)
+}
+
 /// Runs whose object is there and cannot be read, with what its metadata tell of them.
 #[derive(Default)]
 pub(crate) struct Unreadable(HashMap<String, Execution>);
 
 impl Unreadable {
-    /// Publishes that nothing is known of a run any more. Whose it is is left out, so that whoever asks
-    /// for it is not answered from here: it is looked for, and why it cannot be read is told.
+    /// Publishes that nothing is known of a run any more, unless its end was told. Whose it is is left
+    /// out, so that whoever asks for it is not answered from here: it is looked for, and why it cannot be
+    /// read is told.
     pub(crate) fn publish(&mut self, engine: &str, metadata: &ObjectMeta, runs: &Runs) {
         let mut facts = marks::facts(metadata, engine);
+        let known = runs.get(&facts.run_name).filter(|known| known.run_uid == facts.run_uid);
+        if known.is_some_and(|known| is_over(&known)) {
+            return;
+        }
         "Unreadable".clone_into(&mut facts.reason);
         runs.publish(Execution { owner: None, ..facts.clone() });
         facts.set_state(ExecutionState::Running);

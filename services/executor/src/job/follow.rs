@@ -172,12 +172,11 @@ impl Seen {
     /// Publishes the facts of a run, and asks what must be known to tell all of them.
     fn publish(&mut self, run: &str, runs: &Runs) -> Option<Question> {
         let Some(job) = self.jobs.of(run).next() else {
-            match self.jobs.unreadable(run) {
-                Some(metadata) => self.unreadable.publish(ENGINE, metadata, runs),
-                None => {
-                    self.remembered.remove(run);
-                    self.unreadable.publish_gone(ENGINE, run, runs);
-                }
+            if let Some(metadata) = self.jobs.unreadable(run) {
+                self.unreadable.publish(ENGINE, metadata, runs);
+            } else {
+                self.remembered.remove(run);
+                self.unreadable.publish_gone(ENGINE, run, runs);
             }
             return None;
         };

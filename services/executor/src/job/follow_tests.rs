@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use k8s_openapi::ByteString;
+use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use serde::de::DeserializeOwned;
 
 use super::*;
@@ -123,21 +123,22 @@ fn a_job_that_cannot_be_read_is_not_told_as_gone_until_it_is() {
     apply(&mut seen, &runs, pod("p", "j-1", json!({"running": {}})));
     let (_, here) = runs.snapshot();
     let metadata = json!({"name": "wfe-1", "uid": "j-1", "annotations": {"evenkeel.dev/owner-uid": "u-1"}});
-    let metadata = Box::new(serde_json::from_value(metadata).unwrap());
-    let odd = Update::Unreadable { run: "wfe-1".into(), name: "wfe-1".into(), metadata };
-    apply(&mut seen, &runs, Change::Job(odd));
+    let metadata: Box<ObjectMeta> = Box::new(serde_json::from_value(metadata).unwrap());
+    let odd = |metadata| Update::Unreadable { run: "wfe-1".into(), name: "wfe-1".into(), metadata };
+    apply(&mut seen, &runs, Change::Job(odd(metadata.clone())));
     let facts = runs.get("wfe-1").unwrap();
     assert_eq!(
         (facts.state(), &facts.owner),
         (ExecutionState::Unspecified, &None),
         "nobody is answered by it"
     );
-    apply(&mut seen, &runs, job("j-1"));
+    apply(&mut seen, &runs, failed_job("j-1", "BackoffLimitExceeded", &[]));
     assert!(runs.get("wfe-1").unwrap().workflow_started, "it was remembered");
+    apply(&mut seen, &runs, Change::Job(odd(metadata)));
     apply(&mut seen, &runs, Change::Job(Update::Gone { run: "wfe-1".into(), name: "wfe-1".into() }));
     let (changes, _) = runs.since(here).unwrap();
     let states: Vec<_> = changes.iter().map(Execution::state).collect();
-    assert_eq!(states, [ExecutionState::Unspecified, ExecutionState::Running, ExecutionState::Gone]);
+    assert_eq!(states, [ExecutionState::Unspecified, ExecutionState::Failed, ExecutionState::Gone]);
 }
 
 #[test]

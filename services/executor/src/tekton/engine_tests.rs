@@ -1,16 +1,16 @@
 use std::{
-    collections::BTreeMap,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
 };
 
-use evenkeel_core::target::Target;
 use evenkeel_kit::rpc::Coded as _;
 use evenkeel_proto::execution::v1::ExecutionState;
 use jiff::Timestamp;
 
-use super::*;
-use crate::attempt::Owner;
+use super::{
+    fixtures::{attempt, groups, read, resources, task_run},
+    *,
+};
 
 const RUN: &str = "/apis/tekton.dev/v1/namespaces/runs/pipelineruns/wfe-1";
 const OLD_RUN: &str = "/apis/tekton.dev/v1beta1/namespaces/runs/pipelineruns/wfe-1";
@@ -72,16 +72,10 @@ fn missing() -> Answer {
 /// Answers about what is served, when Tekton serves PipelineRuns in these versions.
 fn discovery(question: &str, versions: &[&str]) -> Answer {
     if let Some(version) = question.strip_prefix("GET /apis/tekton.dev/") {
-        let runs = json!({"name": "pipelineruns", "singularName": "", "namespaced": true, "kind": "PipelineRun", "verbs": []});
-        return (200, json!({"groupVersion": format!("tekton.dev/{version}"), "resources": [runs]}));
+        return (200, resources(version, &["pipelineruns"]));
     }
     assert_eq!(question, "GET /apis");
-    let versions: Vec<_> = versions
-        .iter()
-        .map(|version| json!({"groupVersion": format!("tekton.dev/{version}"), "version": version}))
-        .collect();
-    let tekton = (!versions.is_empty()).then(|| json!({"name": "tekton.dev", "versions": versions}));
-    (200, json!({"kind": "APIGroupList", "groups": tekton.into_iter().collect::<Vec<_>>()}))
+    (200, groups(versions))
 }
 
 /// A live run of ours.
@@ -95,22 +89,6 @@ fn live(succeeded: &str) -> Answer {
             "status": {"conditions": [condition]},
         }),
     )
-}
-
-fn attempt() -> Attempt {
-    Attempt {
-        owner: Owner { namespace: "ops".into(), name: "fix".into(), uid: "u-1".into() },
-        target: Target::parse("default/Deployment/web").unwrap(),
-        engine: ENGINE.into(),
-        workflow_id: "restart".into(),
-        bundle: "registry/fix:1".into(),
-        pipeline: None,
-        parameters: BTreeMap::new(),
-        service_account: String::new(),
-        secrets: Vec::new(),
-        config_maps: Vec::new(),
-        timeout: Duration::from_secs(90),
-    }
 }
 
 #[tokio::test]
@@ -254,12 +232,7 @@ fn failed_at(time: Timestamp) -> Answer {
 }
 
 fn task(name: &str, run_uid: &str, status: &str) -> Value {
-    json!({
-        "metadata": {"name": name, "ownerReferences": [
-            {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": "wfe-1", "uid": run_uid},
-        ]},
-        "status": {"conditions": [{"type": "Succeeded", "status": status, "reason": "StepFailed"}]},
-    })
+    task_run(name, run_uid, (status, "StepFailed"), json!([]))
 }
 
 fn list(items: Value) -> Answer {
@@ -273,8 +246,7 @@ async fn told(run: Answer, tasks: Answer) -> Execution {
         Some("/apis/tekton.dev/v1/namespaces/runs/taskruns") => tasks.clone(),
         _ => unserved(),
     });
-    let found: PipelineRun = serde_json::from_value(failed_at(Timestamp::now()).1).unwrap();
-    engine.tell(observe::found(&found)).await
+    engine.tell(observe::found(&read(failed_at(Timestamp::now()).1))).await
 }
 
 #[tokio::test]

@@ -48,9 +48,9 @@ pub(super) async fn publish(client: &Client, namespace: &str, logs: &Logs, seen:
                 Some(change) => seen.take_in(change),
                 None => return,
             },
-            Some((wanted, lines)) = awaited.next() => {
-                waiting.retain(|one| *one != wanted);
-                seen.learn(wanted, lines)
+            Some(learned) = awaited.next() => {
+                waiting.retain(|wanted| *wanted != Learned::wanted(&learned));
+                seen.learn(learned)
             }
         };
         for run in seen.due(touched) {
@@ -65,16 +65,18 @@ pub(super) async fn publish(client: &Client, namespace: &str, logs: &Logs, seen:
     }
 }
 
-/// Waits for what the end of a run is held back for, and gives the lines that came of it.
-async fn wait(logs: &Logs, wanted: Wanted) -> (Wanted, Vec<String>) {
-    let lines = match &wanted {
-        Wanted::Tasks { .. } => {
+/// Waits for what the end of a run is held back for.
+async fn wait(logs: &Logs, wanted: Wanted) -> Learned {
+    match wanted {
+        Wanted::Tasks { run, uid } => {
             tokio::time::sleep(PATIENCE).await;
-            Vec::new()
+            Learned::IsLate { run, uid }
         }
-        Wanted::Words(question) => logs.ask(question).await,
-    };
-    (wanted, lines)
+        Wanted::Words(question) => {
+            let lines = logs.ask(&question).await;
+            Learned::Words(question, lines)
+        }
+    }
 }
 
 /// Everything seen of the runs.
@@ -116,6 +118,25 @@ enum Wanted {
     Words(Question),
 }
 
+/// What came of waiting.
+enum Learned {
+    /// It is too late for tasks.
+    IsLate {
+        run: String,
+        uid: String,
+    },
+    Words(Question, Vec<String>),
+}
+
+impl Learned {
+    fn wanted(&self) -> Wanted {
+        match self {
+            Self::IsLate { run, uid } => Wanted::Tasks { run: run.clone(), uid: uid.clone() },
+            Self::Words(question, _) => Wanted::Words(question.clone()),
+        }
+    }
+}
+
 impl Remembered {
     /// Adds what the failed step printed last, and gives the question that tells it. An end that was
     /// held back for its tasks is not held back again.
@@ -150,15 +171,15 @@ impl Seen {
     }
 
     /// Takes in that the end of a run need not be held back for this any longer.
-    fn learn(&mut self, wanted: Wanted, lines: Vec<String>) -> HashSet<String> {
-        let (run, uid) = match &wanted {
-            Wanted::Tasks { run, uid } => (run.clone(), uid),
-            Wanted::Words(question) => (question.run.clone(), &question.uid),
+    fn learn(&mut self, learned: Learned) -> HashSet<String> {
+        let (run, uid) = match &learned {
+            Learned::IsLate { run, uid } => (run.clone(), uid),
+            Learned::Words(question, _) => (question.run.clone(), &question.uid),
         };
         if let Some(remembered) = self.remembered.get_mut(&run).filter(|remembered| remembered.uid == *uid) {
-            match wanted {
-                Wanted::Tasks { .. } => remembered.is_late = true,
-                Wanted::Words(question) => remembered.words = Some((question, lines)),
+            match learned {
+                Learned::IsLate { .. } => remembered.is_late = true,
+                Learned::Words(question, lines) => remembered.words = Some((question, lines)),
             }
         }
         HashSet::from([run])
@@ -167,7 +188,12 @@ impl Seen {
     /// Publishes the facts of a run, and gives what its end is held back for, if it is.
     fn publish(&mut self, name: &str, runs: &Runs) -> Option<Wanted> {
         let Some(run) = self.pipeline_runs.of(name).next() else {
-            self.publish_unseen(name, runs);
+            if let Some(metadata) = self.pipeline_runs.unreadable(name) {
+                self.unreadable.publish(ENGINE, metadata, runs);
+            } else {
+                self.remembered.remove(name);
+                self.unreadable.publish_gone(ENGINE, name, runs);
+            }
             return None;
         };
         self.unreadable.forget(name);
@@ -197,18 +223,6 @@ impl Seen {
         }
         runs.publish(facts);
         wanted
-    }
-
-    /// Publishes that a run cannot be read, or is gone. Until it is gone, an end that was told stays.
-    fn publish_unseen(&mut self, name: &str, runs: &Runs) {
-        let Some(metadata) = self.pipeline_runs.unreadable(name) else {
-            self.remembered.remove(name);
-            return self.unreadable.publish_gone(ENGINE, name, runs);
-        };
-        let remembered = self.remembered.get(name).filter(|one| metadata.uid.as_ref() == Some(&one.uid));
-        if remembered.is_none_or(|one| one.end.is_none()) {
-            self.unreadable.publish(ENGINE, metadata, runs);
-        }
     }
 }
 

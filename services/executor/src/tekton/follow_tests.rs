@@ -3,16 +3,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    super::spans::tests::{exported, span_context},
+    super::{
+        fixtures::{exit, read, task_run},
+        spans::tests::{exported, span_context},
+    },
     *,
 };
 
 fn there<K: DeserializeOwned>(name: &str, object: Value) -> Update<K> {
-    Update::There {
-        run: "wfe-1".into(),
-        name: name.into(),
-        object: Box::new(serde_json::from_value(object).unwrap()),
-    }
+    Update::There { run: "wfe-1".into(), name: name.into(), object: Box::new(read(object)) }
 }
 
 fn run(uid: &str, status: &str, reason: &str) -> Change {
@@ -29,21 +28,8 @@ fn run(uid: &str, status: &str, reason: &str) -> Change {
 }
 
 fn task(run_uid: &str, status: &str, code: Option<i32>) -> Change {
-    let steps = code.map(|code| {
-        json!({"name": "s", "container": "step-s", "terminated": {"exitCode": code, "reason": "Error", "startedAt": "2026-01-01T00:00:01Z"}})
-    });
-    Change::Task(there(
-        "wfe-1-a",
-        json!({
-            "metadata": {"name": "wfe-1-a", "ownerReferences": [
-                {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": "wfe-1", "uid": run_uid},
-            ]},
-            "status": {
-                "conditions": [{"type": "Succeeded", "status": status, "reason": "x"}],
-                "steps": steps.into_iter().collect::<Vec<_>>(),
-            },
-        }),
-    ))
+    let steps: Vec<_> = code.map(|code| exit("s", code, "Error", "")).into_iter().collect();
+    Change::Task(there("wfe-1-a", task_run("wfe-1-a", run_uid, (status, "x"), json!(steps))))
 }
 
 /// A task that failed by a step whose log can be read.
@@ -58,6 +44,10 @@ fn said(run_uid: &str) -> Change {
 fn apply(seen: &mut Seen, runs: &Runs, change: Change) -> Option<Wanted> {
     let touched = seen.take_in(change);
     touched.iter().find_map(|run| seen.publish(run, runs))
+}
+
+fn is_late(uid: &str) -> Learned {
+    Learned::IsLate { run: "wfe-1".into(), uid: uid.into() }
 }
 
 fn runs() -> Runs {
@@ -80,10 +70,11 @@ fn the_end_of_a_pipeline_comes_with_its_failed_task_whichever_is_seen_first() {
 #[test]
 fn the_end_of_a_pipeline_does_not_wait_for_ever_for_a_task_that_is_gone() {
     let (mut seen, runs) = (Seen::default(), runs());
-    let held = apply(&mut seen, &runs, run("p-1", "False", "Failed")).unwrap();
-    seen.learn(Wanted::Tasks { run: "wfe-1".into(), uid: "p-0".into() }, Vec::new());
+    let held = apply(&mut seen, &runs, run("p-1", "False", "Failed"));
+    assert_eq!(held, Some(is_late("p-1").wanted()));
+    seen.learn(is_late("p-0"));
     assert!(seen.publish("wfe-1", &runs).is_some(), "the patience with an earlier run is none with this one");
-    for run in seen.learn(held, Vec::new()) {
+    for run in seen.learn(is_late("p-1")) {
         assert_eq!(seen.publish(&run, &runs), None);
     }
     let facts = runs.get("wfe-1").unwrap();
@@ -98,10 +89,10 @@ fn the_end_of_a_pipeline_comes_with_what_its_failed_step_said_last() {
         apply(&mut seen, &runs, run(uid, "Unknown", "Running"));
         assert_eq!(apply(&mut seen, &runs, said(uid)), None, "the run goes on");
         let wanted = apply(&mut seen, &runs, run(uid, "False", "Failed")).unwrap();
-        assert!(matches!(wanted, Wanted::Words(_)), "{wanted:?}");
+        let Wanted::Words(question) = wanted.clone() else { panic!() };
         assert_eq!(runs.get("wfe-1").unwrap().state(), ExecutionState::Running);
-        assert_eq!(apply(&mut seen, &runs, run(uid, "False", "Failed")), Some(wanted.clone()));
-        for run in seen.learn(wanted, vec![format!("{uid} says no")]) {
+        assert_eq!(apply(&mut seen, &runs, run(uid, "False", "Failed")), Some(wanted));
+        for run in seen.learn(Learned::Words(question, vec![format!("{uid} says no")])) {
             assert_eq!(seen.publish(&run, &runs), None);
         }
         assert_eq!(apply(&mut seen, &runs, run(uid, "False", "Failed")), None, "it was asked");
@@ -115,7 +106,7 @@ fn the_end_of_a_pipeline_comes_with_what_its_failed_step_said_last() {
 fn an_end_that_waited_for_tasks_does_not_wait_for_words() {
     let (mut seen, runs) = (Seen::default(), runs());
     apply(&mut seen, &runs, run("p-1", "False", "Failed"));
-    seen.learn(Wanted::Tasks { run: "wfe-1".into(), uid: "p-1".into() }, Vec::new());
+    seen.learn(is_late("p-1"));
     assert_eq!(apply(&mut seen, &runs, said("p-1")), None);
     assert_eq!(runs.get("wfe-1").unwrap().state(), ExecutionState::Failed);
 }

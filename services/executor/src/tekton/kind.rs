@@ -99,9 +99,10 @@ fn of_versions(versions: &[&str]) -> Kind {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
-    use super::*;
+    use super::{
+        super::fixtures::{groups, read, resources},
+        *,
+    };
 
     #[test]
     fn pipelines_can_run_only_where_their_version_is_served() {
@@ -113,23 +114,10 @@ mod tests {
 
     #[test]
     fn the_groups_of_others_and_other_kinds_of_tekton_do_not_count() {
-        let groups: Vec<APIGroup> = serde_json::from_value(json!([
-            {"name": "apps", "versions": [{"groupVersion": "apps/v1", "version": "v1"}]},
-            {"name": "tekton.dev", "versions": [
-                {"groupVersion": "tekton.dev/v1", "version": "v1"},
-                {"groupVersion": "tekton.dev/v1beta1", "version": "v1beta1"},
-            ]},
-        ]))
-        .unwrap();
+        let groups: Vec<APIGroup> = read(groups(&["v1", "v1beta1"])["groups"].take());
         assert_eq!(versions(&groups).collect::<Vec<_>>(), ["v1", "v1beta1"]);
         assert_eq!(versions(&groups[..1]).count(), 0);
-        let list = |names: &[&str]| -> APIResourceList {
-            let resources: Vec<_> = names
-                .iter()
-                .map(|name| json!({"name": name, "kind": "K", "namespaced": true, "singularName": "", "verbs": []}))
-                .collect();
-            serde_json::from_value(json!({"groupVersion": "tekton.dev/v1", "resources": resources})).unwrap()
-        };
+        let list = |names: &[&str]| -> APIResourceList { read(resources("v1", names)) };
         assert!(has_pipeline_runs(&list(&["tasks", "pipelineruns", "pipelineruns/status"])));
         assert!(!has_pipeline_runs(&list(&["tasks", "pipelineruns/status"])));
     }

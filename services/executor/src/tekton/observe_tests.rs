@@ -1,7 +1,10 @@
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{
+    super::fixtures::{exit, read, task_run},
+    *,
+};
 use crate::marks::{LIVE, OWNER, OWNER_UID, TARGET, TOKEN};
 
 /// A live run of ours with this status.
@@ -46,18 +49,7 @@ fn run_of(status: &str, reason: &str, names: &[&str]) -> PipelineRun {
 }
 
 fn task(name: &str, status: &str, reason: &str, steps: Value) -> TaskRun {
-    serde_json::from_value(json!({
-        "metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"},
-        "status": {"conditions": condition(status, reason, "why"), "steps": steps},
-    }))
-    .unwrap()
-}
-
-fn exit(name: &str, code: i32, reason: &str, termination: &str) -> Value {
-    json!({
-        "name": name, "container": format!("step-{name}"), "terminationReason": termination,
-        "terminated": {"exitCode": code, "reason": reason, "startedAt": "2026-01-01T00:00:01Z"},
-    })
+    read(task_run(name, "p-1", (status, reason), steps))
 }
 
 /// A step that Tekton ended, for this reason of its TaskRun.
@@ -316,10 +308,9 @@ fn of_a_run_whose_tasks_may_have_been_given_secrets_only_the_names_of_results_ar
     let (hidden, told) = ("words; results: user", "words; results: user=hunter2");
     let plain = task("a", "True", "Succeeded", json!([]));
     let env = json!([{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "db", "key": "k"}}}]);
-    let given: TaskRun = serde_json::from_value(json!({
-        "metadata": {"name": "b"}, "status": {"taskSpec": {"steps": [{"name": "s", "env": env}]}},
-    }))
-    .unwrap();
+    let mut given = task_run("b", "p-1", ("True", "Succeeded"), json!([]));
+    given["status"]["taskSpec"] = json!({"steps": [{"name": "s", "env": env}]});
+    let given: TaskRun = read(given);
     let both = of(&[("TaskRun", "a"), ("TaskRun", "b")]);
     assert_eq!(message(&of(&[("TaskRun", "a")]), &[&plain]), told);
     assert_eq!(message(&both, &[&plain, &given]), hidden);

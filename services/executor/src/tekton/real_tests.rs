@@ -40,11 +40,9 @@ fn told(run_says: (&str, &str, &str), task_says: Option<(&str, &str, &str, Value
         "conditions": condition(status, reason, message), "childReferences": references(names),
     }));
     let task = task_says.map(|(status, reason, message, steps)| -> TaskRun {
-        serde_json::from_value(json!({
-            "metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z"},
-            "status": {"conditions": condition(status, reason, message), "steps": steps},
-        }))
-        .unwrap()
+        let mut task = task_run("a", "p-1", (status, reason), steps);
+        task["status"]["conditions"] = condition(status, reason, message);
+        read(task)
     });
     facts(&run, task.iter().collect::<Vec<_>>().as_slice())
 }

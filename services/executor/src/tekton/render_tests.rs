@@ -1,25 +1,4 @@
-use std::{collections::BTreeMap, time::Duration};
-
-use evenkeel_core::target::Target;
-
-use super::*;
-use crate::attempt::Owner;
-
-fn attempt() -> Attempt {
-    Attempt {
-        owner: Owner { namespace: "ops".into(), name: "fix".into(), uid: "u-1".into() },
-        target: Target::parse("default/Deployment/web").unwrap(),
-        engine: "tekton".into(),
-        workflow_id: "restart".into(),
-        bundle: "registry/fix@sha256:abc".into(),
-        pipeline: None,
-        parameters: BTreeMap::new(),
-        service_account: String::new(),
-        secrets: Vec::new(),
-        config_maps: Vec::new(),
-        timeout: Duration::from_secs(90),
-    }
-}
+use super::{super::fixtures::attempt, *};
 
 fn rendered(attempt: &Attempt) -> Value {
     pipeline_run(attempt, "runs", 7, None, true)

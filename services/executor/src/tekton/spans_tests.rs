@@ -7,7 +7,10 @@ use std::{
 use evenkeel_kit::telemetry;
 use serde_json::json;
 
-use super::*;
+use super::{
+    super::fixtures::{exit, read, task_run},
+    *,
+};
 
 const CREATION: &str = "b7ad6b7169203331";
 
@@ -63,37 +66,27 @@ pub(in crate::tekton) fn span_context(trace: &str, flags: &str) -> Value {
 }
 
 fn run(annotations: Value) -> PipelineRun {
-    serde_json::from_value(json!({"metadata": {"name": "wfe-1", "uid": "p-1", "annotations": annotations}}))
-        .unwrap()
+    read(json!({"metadata": {"name": "wfe-1", "uid": "p-1", "annotations": annotations}}))
 }
 
 fn at(second: u32) -> String {
     format!("2026-01-01T00:00:{second:02}Z")
 }
 
-fn step(name: &str, code: i32, reasons: (&str, &str), times: (u32, u32)) -> Value {
-    let (reason, termination) = reasons;
-    json!({
-        "name": name, "terminationReason": termination,
-        "terminated": {
-            "exitCode": code, "reason": reason, "startedAt": at(times.0), "finishedAt": at(times.1),
-        },
-    })
+fn step(name: &str, code: i32, (reason, termination): (&str, &str), times: (u32, u32)) -> Value {
+    let mut step = exit(name, code, reason, termination);
+    step["terminated"]["startedAt"] = at(times.0).into();
+    step["terminated"]["finishedAt"] = at(times.1).into();
+    step
 }
 
 fn task(name: &str, condition: (&str, &str), times: (u32, u32), steps: Value) -> TaskRun {
-    let (status, reason) = condition;
-    serde_json::from_value(json!({
-        "metadata": {
-            "name": format!("wfe-1-{name}"), "namespace": "runs", "uid": format!("t-{name}"),
-            "creationTimestamp": at(times.0), "labels": {PIPELINE_TASK_LABEL: name},
-        },
-        "status": {
-            "conditions": [{"type": "Succeeded", "status": status, "reason": reason}],
-            "startTime": at(times.0), "completionTime": at(times.1), "steps": steps,
-        },
-    }))
-    .unwrap()
+    let mut task = task_run(&format!("wfe-1-{name}"), "p-1", condition, steps);
+    task["metadata"]["creationTimestamp"] = at(times.0).into();
+    task["metadata"]["labels"] = json!({PIPELINE_TASK_LABEL: name});
+    task["status"]["startTime"] = at(times.0).into();
+    task["status"]["completionTime"] = at(times.1).into();
+    read(task)
 }
 
 fn attribute<'a>(span: &'a Told, name: &str) -> Option<&'a str> {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         ENGINE, TektonEngine,
+        fixtures::{exit, read, task_run},
         follow::{self, Seen},
         spans::tests::{exported, span_context},
     },
@@ -33,37 +34,24 @@ fn failed(name: &str) -> Value {
 }
 
 fn task(name: &str) -> Value {
-    let step = |step: &str, code: i32| {
-        let exit = json!({"exitCode": code, "reason": "Error", "startedAt": "2026-01-01T00:00:01Z"});
-        json!({"name": step, "container": format!("step-{step}"), "terminated": exit})
-    };
-    json!({
-        "metadata": {
-            "name": format!("{name}-a"), "namespace": "runs", "labels": {"tekton.dev/pipelineRun": name},
-            "ownerReferences": [
-                {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": name, "uid": format!("p-{name}")},
-            ],
-        },
-        "status": {
-            "podName": format!("{name}-a-pod"),
-            "conditions": [{"type": "Succeeded", "status": "False", "reason": "StepFailed"}],
-            "steps": [step("fetch", 0), step("act", 3)],
-        },
-    })
+    let steps = json!([exit("fetch", 0, "Completed", ""), exit("act", 3, "Error", "")]);
+    let mut task = task_run(&format!("{name}-a"), &format!("p-{name}"), ("False", "StepFailed"), steps);
+    task["metadata"]["labels"] = json!({"tekton.dev/pipelineRun": name});
+    task["status"]["podName"] = format!("{name}-a-pod").into();
+    task
 }
 
 /// What is asked for a run and its task.
 fn asked(run: Value, task: Value) -> Option<Question> {
-    let run: PipelineRun = serde_json::from_value(run).unwrap();
-    let task: TaskRun = serde_json::from_value(task).unwrap();
+    let (run, task): (PipelineRun, TaskRun) = (read(run), read(task));
     question(&run, &[&task], &observe::facts(&run, &[&task]))
 }
 
 /// How an API server answers for a log; what is not ready never is.
 type Log = Option<(u16, &'static [u8])>;
 
-/// An API server that has these runs, sends the first one once more, and answers for the log of a pod; with
-/// all that was asked for logs.
+/// An API server that has these runs, sends the first one once more, and answers for the log of a pod;
+/// with all that was asked for logs.
 fn server(names: &'static [&str], log: fn(&str) -> Log) -> (Client, Arc<Mutex<Vec<String>>>) {
     let pod = json!({"metadata": {"name": "a-a-pod"}, "spec": {"containers": [{"name": "step-act"}]}});
     server_with(names, json!([pod]), log)
@@ -147,8 +135,8 @@ fn of_a_run_that_was_given_secrets_no_words_are_told() {
     assert_eq!(asked(failed("a"), takes), None);
     let mut other = task("b");
     other["spec"]["workspaces"] = json!([{"name": "w", "secret": {"secretName": "db"}}]);
-    let run: PipelineRun = serde_json::from_value(failed("a")).unwrap();
-    let [first, other] = [task("a"), other].map(|task| serde_json::from_value::<TaskRun>(task).unwrap());
+    let run: PipelineRun = read(failed("a"));
+    let [first, other]: [TaskRun; 2] = [task("a"), other].map(read);
     let facts = observe::facts(&run, &[&first, &other]);
     assert_eq!(question(&run, &[&first, &other], &facts), None, "it may have handed one on");
 }
