@@ -277,3 +277,59 @@ async fn the_end_of_a_pipeline_is_not_told_without_its_tasks_unless_it_is_too_la
         assert_eq!(facts.completion_time.is_some(), expected == ExecutionState::Failed, "{case}");
     }
 }
+
+/// An engine whose run ends when it is told to, with these TaskRuns, and what it was asked so far.
+fn ending_with(tasks: Value) -> (TektonEngine, Arc<RwLock<Vec<String>>>) {
+    let list = |items: Value| (200, json!({"metadata": {"resourceVersion": "1"}, "items": items}));
+    let asked = Arc::<RwLock<Vec<String>>>::default();
+    let asks = Arc::clone(&asked);
+    let engine = engine(move |question| {
+        asks.write().push(question.rsplit('/').next().map_or_else(String::new, |last| {
+            format!("{} {last}", question.split(' ').next().unwrap_or_default())
+        }));
+        match question.strip_prefix("GET ") {
+            None if question.ends_with("/taskruns") => {
+                (200, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
+            }
+            None => live("False"),
+            Some(path) if path.ends_with("/pipelineruns") => list(json!([live("False").1])),
+            Some(path) if path.ends_with("/taskruns") => list(tasks.clone()),
+            Some(_) => list(json!([])),
+        }
+    });
+    (engine, asked)
+}
+
+#[tokio::test]
+async fn a_pipeline_ends_before_it_is_removed_and_what_is_below_it_goes_first() {
+    let (engine, asked) = ending_with(json!([]));
+    let removal = Removal { uid: "p-1", stage: Stage::Live, unchanged_since: None };
+    assert_eq!(engine.remove("wfe-1", removal).await.unwrap(), Removed::Going);
+    let expected = [
+        "PATCH wfe-1",
+        "GET pipelineruns",
+        "GET taskruns",
+        "DELETE taskruns",
+        "GET taskruns",
+        "GET pods",
+        "DELETE wfe-1",
+    ];
+    assert_eq!(*asked.read(), expected);
+}
+
+#[tokio::test]
+async fn a_pipeline_with_a_task_that_goes_on_stays() {
+    let (engine, asked) = ending_with(json!([task_run("a", "p-1", ("Unknown", "Running"), json!([]))]));
+    let removal = Removal { uid: "p-1", stage: Stage::Done, unchanged_since: None };
+    let removed = engine.remove("wfe-1", removal).await;
+    assert!(!matches!(removed, Ok(Removed::Gone | Removed::Going)), "{:?}", removed.ok());
+    assert!(asked.read().iter().all(|question| question == "GET taskruns"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_pipeline_that_was_never_live_has_nothing_below_it() {
+    let (engine, asked) = ending_with(json!([]));
+    let removal = Removal { uid: "p-1", stage: Stage::Inert, unchanged_since: Some("1") };
+    assert_eq!(engine.remove("wfe-1", removal).await.unwrap(), Removed::Going);
+    assert_eq!(*asked.read(), ["DELETE wfe-1"]);
+}
