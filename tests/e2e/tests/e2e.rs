@@ -9,6 +9,8 @@ mod cli;
 mod deletion;
 #[path = "e2e/dependencies.rs"]
 mod dependencies;
+#[path = "e2e/explained.rs"]
+mod explained;
 #[path = "e2e/names.rs"]
 mod names;
 #[path = "e2e/outcomes.rs"]

@@ -18,7 +18,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::types::{PIPELINE_RUN_LABEL, PipelineRun, TaskRun, ending};
+use super::types::{PIPELINE_RUN_UID_LABEL, PipelineRun, TaskRun, ending};
 use crate::{
     error::{Error, Result},
     object,
@@ -49,7 +49,8 @@ impl Parts<'_> {
         if goes_on {
             self.end(run, uid).await?;
         }
-        let below = format!("{PIPELINE_RUN_LABEL}={run}");
+        // By its uid: a run that followed under its name is not touched.
+        let below = format!("{PIPELINE_RUN_UID_LABEL}={uid}");
         // Of a task that cannot be read there are still its pods.
         let goes_on = |task: &TaskRun| -> bool { ending(&task.status.conditions).is_none() };
         until_none(self.tasks, &below, |task| task.0.as_ref().is_ok_and(goes_on)).await?;

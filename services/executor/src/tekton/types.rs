@@ -16,6 +16,8 @@ pub(super) const VERSION: &str = "v1";
 
 /// Label that Tekton puts on the TaskRuns of a PipelineRun. It hands our own labels down, too.
 pub(super) const PIPELINE_RUN_LABEL: &str = "tekton.dev/pipelineRun";
+/// The same with the uid of the PipelineRun, also on the pods.
+pub(super) const PIPELINE_RUN_UID_LABEL: &str = "tekton.dev/pipelineRunUID";
 /// The same with the name of the task in its pipeline.
 pub(super) const PIPELINE_TASK_LABEL: &str = "tekton.dev/pipelineTask";
 

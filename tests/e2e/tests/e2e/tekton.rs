@@ -138,8 +138,9 @@ fn what_a_pipeline_needs_reaches_its_steps_and_what_comes_of_it_is_told() {
             Box::pin(given(&environment)),
             Box::pin(tried_twice(&environment)),
             Box::pin(lenient(&environment)),
-            Box::pin(results(&environment, "results", &[], "mode=gentle")),
-            Box::pin(results(&environment, "hidden-results", &["pipeline-key"], "mode")),
+            Box::pin(results(&environment, "results", &[], None, "mode=gentle")),
+            Box::pin(results(&environment, "hidden-results", &["pipeline-key"], None, "mode")),
+            Box::pin(results(&environment, "bundle-with-secret", &[], Some("pipeline-key"), "mode")),
         ];
         together(cases).await;
     });
@@ -231,9 +232,19 @@ async fn lenient(environment: &Environment) {
 }
 
 /// A result of a pipeline that was given these Secrets.
-async fn results(environment: &Environment, name: &str, secrets: &[&str], told: &str) {
+async fn results(
+    environment: &Environment,
+    name: &str,
+    secrets: &[&str],
+    of_bundle: Option<&str>,
+    told: &str,
+) {
     let image = environment.registry().unwrap().reference(evenkeel_cluster::DEMO_STEP);
-    let step = step("say", &image, &[("WRITE_FILE", "$(results.mode.path)"), ("WRITE_TEXT", "gentle")]);
+    let mut step = step("say", &image, &[("WRITE_FILE", "$(results.mode.path)"), ("WRITE_TEXT", "gentle")]);
+    if let Some(secret) = of_bundle {
+        let token = json!({"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": secret, "key": "token"}}});
+        step["env"].as_array_mut().unwrap().push(token);
+    }
     let workspaces: Vec<Value> =
         secrets.iter().map(|name| json!({"name": format!("secret-{name}")})).collect();
     let spec = json!({
