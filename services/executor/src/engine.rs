@@ -37,6 +37,9 @@ pub(crate) enum Created {
     Refused(Error),
 }
 
+/// How long one request waits for a run to end; the caller asks again after that.
+const SETTLING_LIMIT: Duration = Duration::from_secs(3);
+
 /// Which run is removed, and on what condition.
 pub(crate) struct Removal<'a> {
     /// Uid of the object: another one under its name stays.
@@ -91,7 +94,10 @@ pub(crate) trait Engine: Send + Sync + 'static {
     /// Makes this very object live and gives it as it is then. None when it is gone, going, or another
     /// object.
     async fn go_live(&self, run: &str, uid: &str) -> Result<Option<Found>>;
-    /// Removes a run, with everything that belongs to it.
+    /// Has a run that went live end, and waits until nothing of it is there or can still be made, but the
+    /// object itself.
+    async fn settle(&self, run: &str, uid: &str, stage: Stage) -> Result<()>;
+    /// Removes the object of a run that has settled or never went live; see [`Engines::remove`].
     async fn remove(&self, run: &str, removal: Removal<'_>) -> Result<Removed>;
     /// Waits until this object is gone, for at most `limit`. False when it is still there.
     async fn await_gone(&self, run: &str, uid: &str, limit: Duration) -> Result<bool>;
@@ -115,6 +121,20 @@ impl Engines {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<dyn Engine>> {
         self.0.iter()
+    }
+
+    /// Removes a run, with everything that belongs to it. What went live ends first: whoever finds no run
+    /// may use its target, so none may still come up. Who asks again finds what was begun.
+    pub(crate) async fn remove(&self, index: u8, run: &str, removal: Removal<'_>) -> Result<Removed> {
+        let engine = self.at(index);
+        if removal.stage != Stage::Inert {
+            let settled = engine.settle(run, removal.uid, removal.stage);
+            match tokio::time::timeout(SETTLING_LIMIT, settled).await {
+                Ok(settled) => settled?,
+                Err(_) => return Ok(Removed::Ending),
+            }
+        }
+        engine.remove(run, removal).await
     }
 
     /// How many there are.

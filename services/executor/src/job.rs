@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use evenkeel_core::start::Stage;
-use evenkeel_kit::{shutdown::CancellationToken, trace::Carrier};
+use evenkeel_kit::{failpoint, shutdown::CancellationToken, trace::Carrier};
 use evenkeel_proto::execution::v1::EngineCapability;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
@@ -31,8 +31,6 @@ use crate::{
 };
 
 const ENGINE: &str = "job";
-/// How long one request waits for a Job to end; the caller asks again after that.
-const SETTLING: Duration = Duration::from_secs(3);
 /// The one container of a run.
 const CONTAINER: &str = "workflow";
 
@@ -52,20 +50,6 @@ impl JobEngine {
 
     fn manifest(&self, attempt: &Attempt, token: i64) -> Job {
         render::job(attempt, &self.namespace, token, Carrier::current().as_ref(), self.hardening)
-    }
-
-    /// Ends this very Job. False when that takes longer.
-    async fn settle(&self, run: &str, uid: &str) -> Result<bool> {
-        let settled = async {
-            let end = json!({"metadata": {"uid": uid}, "spec": {"activeDeadlineSeconds": 1}});
-            object::patch(&self.api, run, uid, &Patch::Merge(end)).await?;
-            let is_so = |job: &Job| job.uid().as_deref() != Some(uid) || observe::is_at_rest(job);
-            object::until(&self.api, run, is_so).await
-        };
-        match tokio::time::timeout(SETTLING, settled).await {
-            Ok(settled) => settled.map(|()| true),
-            Err(_) => Ok(false),
-        }
     }
 }
 
@@ -111,15 +95,25 @@ impl Engine for JobEngine {
         Ok(live.map(|job| observe::found(&job)).filter(|found| !found.going))
     }
 
+    /// Kubernetes says that a Job has ended only when its pods have, and makes no others then. Of one that
+    /// is deleted it may be about to make a pod, and the garbage collector waits only for pods that it has
+    /// heard of.
+    async fn settle(&self, run: &str, uid: &str, stage: Stage) -> Result<()> {
+        if stage == Stage::Done {
+            return Ok(());
+        }
+        failpoint::hit("executor.end.before");
+        let end = json!({"metadata": {"uid": uid}, "spec": {"activeDeadlineSeconds": 1}});
+        object::patch(&self.api, run, uid, &Patch::Merge(end)).await?;
+        failpoint::hit("executor.end.after");
+        let is_so = |job: &Job| job.uid().as_deref() != Some(uid) || observe::is_at_rest(job);
+        object::until(&self.api, run, is_so).await
+    }
+
     #[tracing::instrument(name = "k8s.job.delete", skip_all, fields(otel.kind = "client",
         k8s.namespace.name = self.namespace, k8s.job.name = run))]
     async fn remove(&self, run: &str, removal: Removal<'_>) -> Result<Removed> {
-        // A live Job stays until it has ended, so that nobody takes the target before that: Kubernetes says
-        // so only when its pods have, and makes no others then. Of one that is deleted it may be about to
-        // make a pod, and the garbage collector waits only for pods that it has heard of.
-        if removal.stage == Stage::Live && !self.settle(run, removal.uid).await? {
-            return Ok(Removed::Ending);
-        }
+        // One that has just ended goes with its pods; of the others they have been gone, or never were.
         let propagation = match removal.stage {
             Stage::Live => PropagationPolicy::Foreground,
             Stage::Inert | Stage::Done => PropagationPolicy::Background,

@@ -99,7 +99,7 @@ impl Drive<'_> {
     async fn remove(&self, engine: u8, uid: &str) -> Result<Removed> {
         let is_asleep = self.stage == Stage::Inert;
         let unchanged_since = Some(self.version.as_str()).filter(|_| is_asleep);
-        self.engines.at(engine).remove(&self.run, Removal { uid, stage: self.stage, unchanged_since }).await
+        self.engines.remove(engine, &self.run, Removal { uid, stage: self.stage, unchanged_since }).await
     }
 
     async fn look(&mut self, engine: u8) -> Result<Seen<String, String>> {

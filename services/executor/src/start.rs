@@ -146,7 +146,7 @@ impl Drive<'_> {
     async fn remove_unchanged(&mut self, engine: u8, uid: &str) -> Result<Seen<String, String>> {
         let Some((resource_version, stage)) = self.seen.get(uid) else { return Ok(Seen::Moved) };
         let removal = Removal { uid, stage: *stage, unchanged_since: Some(resource_version) };
-        let removed = self.starter.engines.at(engine).remove(&self.run, removal).await?;
+        let removed = self.starter.engines.remove(engine, &self.run, removal).await?;
         match removed {
             Removed::Changed => Ok(Seen::Moved),
             Removed::Gone | Removed::Going => Ok(Seen::Removed),

@@ -288,16 +288,16 @@ impl Engine for TektonEngine {
         Ok(live.filter(|found| !found.going))
     }
 
+    async fn settle(&self, run: &str, uid: &str, stage: Stage) -> Result<()> {
+        if stage == Stage::Live {
+            settle::end(&self.api, run, uid).await?;
+        }
+        settle::clear(&self.tasks, &self.pods, uid).await
+    }
+
     #[tracing::instrument(name = "k8s.pipelinerun.delete", skip_all, fields(otel.kind = "client",
         k8s.namespace.name = self.namespace, k8s.pipelinerun.name = run))]
     async fn remove(&self, run: &str, removal: Removal<'_>) -> Result<Removed> {
-        // One that was never live has nothing below it.
-        if removal.stage != Stage::Inert {
-            let parts = settle::Parts { runs: &self.api, tasks: &self.tasks, pods: &self.pods };
-            if !parts.settle(run, removal.uid, removal.stage == Stage::Live).await? {
-                return Ok(Removed::Ending);
-            }
-        }
         object::remove(&self.api, run, &removal, PropagationPolicy::Foreground).await
     }
 

@@ -11,6 +11,7 @@ use super::{
     fixtures::{attempt, groups, read, resources, task_run},
     *,
 };
+use crate::engine::Engines;
 
 const RUN: &str = "/apis/tekton.dev/v1/namespaces/runs/pipelineruns/wfe-1";
 const OLD_RUN: &str = "/apis/tekton.dev/v1beta1/namespaces/runs/pipelineruns/wfe-1";
@@ -278,8 +279,8 @@ async fn the_end_of_a_pipeline_is_not_told_without_its_tasks_unless_it_is_too_la
     }
 }
 
-/// An engine whose run ends when it is told to, with these TaskRuns, and what it was asked so far.
-fn ending_with(tasks: Value) -> (TektonEngine, Arc<RwLock<Vec<String>>>) {
+/// The engine alone, whose run ends when it is told to, with these TaskRuns, and what it was asked so far.
+fn ending_with(tasks: Value) -> (Engines, Arc<RwLock<Vec<String>>>) {
     let list = |items: Value| (200, json!({"metadata": {"resourceVersion": "1"}, "items": items}));
     let asked = Arc::<RwLock<Vec<String>>>::default();
     let asks = Arc::clone(&asked);
@@ -297,14 +298,14 @@ fn ending_with(tasks: Value) -> (TektonEngine, Arc<RwLock<Vec<String>>>) {
             Some(_) => list(json!([])),
         }
     });
-    (engine, asked)
+    (Engines::new(vec![Arc::new(engine)]), asked)
 }
 
 #[tokio::test]
 async fn a_pipeline_ends_before_it_is_removed_and_what_is_below_it_goes_first() {
-    let (engine, asked) = ending_with(json!([]));
+    let (engines, asked) = ending_with(json!([]));
     let removal = Removal { uid: "p-1", stage: Stage::Live, unchanged_since: None };
-    assert_eq!(engine.remove("wfe-1", removal).await.unwrap(), Removed::Going);
+    assert_eq!(engines.remove(0, "wfe-1", removal).await.unwrap(), Removed::Going);
     let expected = [
         "PATCH wfe-1",
         "GET pipelineruns",
@@ -319,17 +320,17 @@ async fn a_pipeline_ends_before_it_is_removed_and_what_is_below_it_goes_first() 
 
 #[tokio::test]
 async fn a_pipeline_with_a_task_that_goes_on_stays() {
-    let (engine, asked) = ending_with(json!([task_run("a", "p-1", ("Unknown", "Running"), json!([]))]));
+    let (engines, asked) = ending_with(json!([task_run("a", "p-1", ("Unknown", "Running"), json!([]))]));
     let removal = Removal { uid: "p-1", stage: Stage::Done, unchanged_since: None };
-    let removed = engine.remove("wfe-1", removal).await;
+    let removed = engines.remove(0, "wfe-1", removal).await;
     assert!(!matches!(removed, Ok(Removed::Gone | Removed::Going)), "{:?}", removed.ok());
     assert!(asked.read().iter().all(|question| question == "GET taskruns"), "{asked:?}");
 }
 
 #[tokio::test]
 async fn a_pipeline_that_was_never_live_has_nothing_below_it() {
-    let (engine, asked) = ending_with(json!([]));
+    let (engines, asked) = ending_with(json!([]));
     let removal = Removal { uid: "p-1", stage: Stage::Inert, unchanged_since: Some("1") };
-    assert_eq!(engine.remove("wfe-1", removal).await.unwrap(), Removed::Going);
+    assert_eq!(engines.remove(0, "wfe-1", removal).await.unwrap(), Removed::Going);
     assert_eq!(*asked.read(), ["DELETE wfe-1"]);
 }

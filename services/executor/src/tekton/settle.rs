@@ -5,8 +5,9 @@
 //! over, on the other hand, it takes up no more. So a run is ended first, then what is below it is removed,
 //! and the PipelineRun goes last.
 
-use std::{collections::HashSet, fmt::Debug, pin::pin, time::Duration};
+use std::{collections::HashSet, fmt::Debug, pin::pin};
 
+use evenkeel_kit::failpoint;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -26,54 +27,38 @@ use crate::{
 
 /// What ends a run at once, without what the pipeline does finally: nobody waits for that any more.
 const CANCEL_ALL: &str = "Cancelled";
-/// How long one request waits; the caller asks again after that.
-const LIMIT: Duration = Duration::from_secs(3);
 
-/// What a run consists of.
-pub(super) struct Parts<'a> {
-    pub(super) runs: &'a Api<PipelineRun>,
-    pub(super) tasks: &'a Api<DeserializeGuard<TaskRun>>,
-    pub(super) pods: &'a Api<Pod>,
+/// Ends this very run, and waits until Tekton says that it has ended. Tekton refuses every change of a run
+/// that has, with a 400.
+pub(super) async fn end(runs: &Api<PipelineRun>, run: &str, uid: &str) -> Result<()> {
+    failpoint::hit("executor.end.before");
+    let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "spec": {"status": CANCEL_ALL}}));
+    match object::patch(runs, run, uid, &patch).await {
+        Ok(None) => return Ok(()),
+        Ok(Some(_)) => {}
+        Err(kube::Error::Api(status)) if status.code == 400 => {}
+        Err(error) => return Err(error.into()),
+    }
+    failpoint::hit("executor.end.after");
+    let is_over =
+        |now: &PipelineRun| now.uid().as_deref() != Some(uid) || ending(&now.status.conditions).is_some();
+    object::until(runs, run, is_over).await
 }
 
-impl Parts<'_> {
-    /// Ends this very run, if it goes on, and removes all that is below it. False when that takes longer.
-    pub(super) async fn settle(&self, run: &str, uid: &str, goes_on: bool) -> Result<bool> {
-        match tokio::time::timeout(LIMIT, self.settled(run, uid, goes_on)).await {
-            Ok(settled) => settled.map(|()| true),
-            Err(_) => Ok(false),
-        }
-    }
-
-    async fn settled(&self, run: &str, uid: &str, goes_on: bool) -> Result<()> {
-        if goes_on {
-            self.end(run, uid).await?;
-        }
-        // By its uid: a run that followed under its name is not touched.
-        let below = format!("{PIPELINE_RUN_UID_LABEL}={uid}");
-        // Of a task that cannot be read there are still its pods.
-        let goes_on = |task: &TaskRun| -> bool { ending(&task.status.conditions).is_none() };
-        until_none(self.tasks, &below, |task| task.0.as_ref().is_ok_and(goes_on)).await?;
-        self.tasks
-            .delete_collection(&DeleteParams::background(), &ListParams::default().labels(&below))
-            .await?;
-        until_none(self.tasks, &below, |_| true).await?;
-        until_none(self.pods, &below, |_| true).await
-    }
-
-    /// Tekton refuses every change of a run that has ended, with a 400.
-    async fn end(&self, run: &str, uid: &str) -> Result<()> {
-        let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "spec": {"status": CANCEL_ALL}}));
-        match object::patch(self.runs, run, uid, &patch).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(_)) => {}
-            Err(kube::Error::Api(status)) if status.code == 400 => {}
-            Err(error) => return Err(error.into()),
-        }
-        let is_over =
-            |now: &PipelineRun| now.uid().as_deref() != Some(uid) || ending(&now.status.conditions).is_some();
-        object::until(self.runs, run, is_over).await
-    }
+/// Removes all that is below the run of this uid once its tasks have ended, and waits until it is gone.
+pub(super) async fn clear(
+    tasks: &Api<DeserializeGuard<TaskRun>>,
+    pods: &Api<Pod>,
+    run_uid: &str,
+) -> Result<()> {
+    // By its uid: a run that followed under its name is not touched.
+    let below = format!("{PIPELINE_RUN_UID_LABEL}={run_uid}");
+    // Of a task that cannot be read there are still its pods.
+    let goes_on = |task: &TaskRun| ending(&task.status.conditions).is_none();
+    until_none(tasks, &below, |task| task.0.as_ref().is_ok_and(goes_on)).await?;
+    tasks.delete_collection(&DeleteParams::background(), &ListParams::default().labels(&below)).await?;
+    until_none(tasks, &below, |_| true).await?;
+    until_none(pods, &below, |_| true).await
 }
 
 /// Waits until no object with this label is one that counts.
