@@ -31,7 +31,7 @@ const USUAL: [Effect; 15] = [
 ];
 
 /// The effects that other executions have.
-const OTHER: [Effect; 15] = [
+const OTHER: [Effect; 18] = [
     (Service::Controller, CANCEL, &[1], Story::Cancelled),
     (Service::Executor, CANCEL, &[1], Story::Cancelled),
     // The fence: nothing of an execution that failed before it began may start afterwards.
@@ -42,6 +42,9 @@ const OTHER: [Effect; 15] = [
     (Service::Controller, "audit", &[1], Story::Cleared),
     (Service::Controller, "status", &[1], Story::Cleared),
     (Service::Audit, "commit", &[1], Story::Cleared),
+    (Service::Controller, "release", &[1], Story::Deleted),
+    (Service::Executor, "end", &[1], Story::Deleted),
+    (Service::Executor, "release.delete", &[1], Story::Deleted),
     (Service::Controller, "delete", &[1], Story::Kept),
     (Service::Controller, "finalizer_remove", &[1], Story::Kept),
     (Service::Controller, CREATE_LEASE, &[1], Story::Long),

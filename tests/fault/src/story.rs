@@ -53,6 +53,8 @@ pub enum Story {
     Withdrawn,
     /// It is refused, as nobody has its engine.
     Refused,
+    /// A person deletes it while it runs.
+    Deleted,
     /// One fails while it runs, a person clears the target, and the next one runs.
     Cleared,
 }
@@ -66,6 +68,7 @@ impl Story {
             Self::Cancelled => Some("annotated"),
             Self::Withdrawn => Some("withdrawn"),
             Self::Refused => Some("refused"),
+            Self::Deleted => Some("deleted"),
             Self::Cleared => Some("cleared"),
         }
     }
@@ -107,12 +110,15 @@ impl Story {
             Self::Cancelled => annotate(&environment.executions(), &name, WHY).await?,
             _ => {}
         }
-        let settled = environment.settled(&name, LIMIT).await?;
+        let last = match self {
+            Self::Deleted => environment.phase(&name, "Running", LIMIT).await?,
+            _ => environment.settled(&name, LIMIT).await?,
+        };
         if self != Self::Kept {
             environment.executions().delete(&name, &DeleteParams::default()).await?;
         }
         wait::until_gone(&environment.executions(), &name, LIMIT).await?;
-        let own = Ending::of(&settled, self.outcome());
+        let own = Ending::of(&last, self.outcome());
         Ok(if let Some(earlier) = earlier { vec![own, earlier] } else { vec![own] })
     }
 
@@ -120,13 +126,14 @@ impl Story {
         match self {
             Self::Called | Self::Cancelled => Outcome::Failed,
             Self::Withdrawn | Self::Refused => Outcome::NeverStarted,
+            Self::Deleted => Outcome::Removed,
             _ => Outcome::Completed,
         }
     }
 
     fn execution(self, lane: &Lane, fault: &Fault) -> anyhow::Result<WorkflowExecution> {
         let parameters: &[(&str, &str)] = match self {
-            Self::Called | Self::Cancelled => &[("SLEEP_SECONDS", "600")],
+            Self::Called | Self::Cancelled | Self::Deleted => &[("SLEEP_SECONDS", "600")],
             Self::Long => &[("SLEEP_SECONDS", "4")],
             _ => &[],
         };
