@@ -1,7 +1,7 @@
 //! Tekton on a real node, with workflows from bundles in a registry. It needs root; without, these
 //! tests say so and pass.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
 
 use std::{fs, time::Instant};
 

@@ -1,7 +1,7 @@
 //! Executions with real pods, from the object that is applied to all that is left of it. They need
 //! a node, which needs root; without it each of them says so and passes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
 
 #[path = "e2e/cli.rs"]
 mod cli;

@@ -1,7 +1,5 @@
 //! The faults that matter most, in every run of the tests. `make fault` plays all of them.
 
-#![allow(clippy::unwrap_used)] // tests only
-
 use evenkeel_test_fault::{
     cluster::Ground,
     fault::{Action, Fault, Place},

@@ -1,6 +1,6 @@
 //! The services together, against a real API server. Without a node, a stand-in plays the kubelet.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
 
 #[path = "flow/catalogue.rs"]
 mod catalogue;

@@ -1,6 +1,6 @@
 //! The environment itself, on a real cluster.
 
-#![allow(clippy::unwrap_used)] // a helper that fails fails its test
+#![expect(clippy::unwrap_used, reason = "a test ends where its premise fails")]
 
 use std::time::Duration;
 

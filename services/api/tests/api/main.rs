@@ -1,6 +1,6 @@
 //! The definitions as they are committed, and as the types generate them.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where its premise fails")]
+#![expect(clippy::unwrap_used, reason = "a test ends where its premise fails")]
 
 mod admission;
 mod definition;

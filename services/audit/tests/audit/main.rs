@@ -1,6 +1,6 @@
 //! The log and its service, with their real files and over real gRPC.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
 
 mod append;
 mod crash;
