@@ -1,6 +1,6 @@
 //! A node that really runs pods. It needs root; without, these tests say so and pass.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
+#![expect(clippy::unwrap_used, reason = "a test ends where its premise fails")]
 
 use std::{fs, process::Command};
 
